@@ -29,6 +29,8 @@ OF_ONE_NODE: Final = (
 )
 CHECKED: Final = ("posts", "publish", "delivery-500", "fan-out-acks-1000", "batch", "pages")
 """The scenarios that `--check` runs by itself: the hot paths."""
+OF_BROKERS: Final = ("ingest-redis", "ingest-rabbitmq", "ingest-kafka", "ingest-sqs")
+"""Scenarios with a broker; they run only if they are named, because some brokers need Java."""
 OF_A_CLUSTER: Final = (
     *("cluster-cross", "cluster-delivery-1", "cluster-delivery-2", "cluster-delivery-3"),
     *("cluster-latency", "cluster-reconnect", "cluster-drain"),
@@ -45,9 +47,9 @@ def main() -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=names,
+        choices=(*names, *OF_BROKERS),
         metavar="SCENARIO",
-        help=f"may be repeated; there are {', '.join(names)}",
+        help=f"may be repeated; there are {', '.join((*names, *OF_BROKERS))}",
     )
     parser.add_argument(
         "--check",

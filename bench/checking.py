@@ -115,7 +115,10 @@ def _pair(name: str, fresh: Databases, before: Path, *, turned: bool) -> Pair:
 
 def _costs(name: str, fresh: Databases, tree: Path) -> dict[str, float]:
     scenario = SCENARIOS[name]
-    with fresh.server(scenario.settings, tree) as server:
+    with (
+        scenario.beside() as more,
+        fresh.server({**scenario.settings, **more}, tree) as server,
+    ):
         rows: list[Row] = asyncio.run(scenario.run(server))
     return {row.name: row.value for row in rows if row.unit == _COST}
 

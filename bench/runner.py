@@ -60,7 +60,10 @@ def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
         for name in names:
             scenario = SCENARIOS[name]
             for _ in range(runs):
-                with fresh.server(scenario.settings) as server:
+                with (
+                    scenario.beside() as more,
+                    fresh.server({**scenario.settings, **more}) as server,
+                ):
                     for row in asyncio.run(scenario.run(server)):
                         rows.setdefault(row.name, []).append(row)
     return medians(rows)

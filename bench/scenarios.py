@@ -6,11 +6,19 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from bench import following, http_scenarios, inbox_scenarios, paced_scenarios
+from bench import (
+    following,
+    http_scenarios,
+    inbox_scenarios,
+    ingest_scenarios,
+    paced_scenarios,
+)
 from bench.measuring import Cost, Row, notification
 from bench.producing import Producer
 from bench.server import Server, token
@@ -247,10 +255,14 @@ async def writes(server: Server) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A coroutine that measures, and the settings that its node needs."""
+    """A coroutine that measures, and the settings that its node needs.
+
+    *beside* starts what the node needs beside it, and gives more settings.
+    """
 
     run: Callable[[Server], Coroutine[Any, Any, list[Row]]]
     settings: dict[str, str] = field(default_factory=dict)
+    beside: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({})
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -259,6 +271,12 @@ SCENARIOS: dict[str, Scenario] = {
     "paced": Scenario(paced_scenarios.paced),
     "at-once": Scenario(paced_scenarios.at_once),
     "batch": Scenario(paced_scenarios.batch),
+    **{
+        f"ingest-{kind}": Scenario(
+            partial(ingest_scenarios.ingest, kind), beside=partial(ingest_scenarios.beside, kind)
+        )
+        for kind in ("redis", "rabbitmq", "kafka", "sqs")
+    },
     "pages": Scenario(http_scenarios.pages),
     "health": Scenario(http_scenarios.health),
     "publish": Scenario(ingest_publish),

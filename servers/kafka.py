@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from servers.authority import certify
 from servers.jars import jars
 from servers.machine import free_port
 from servers.unprivileged import START_TIMEOUT, UnprivilegedServer, run_in_loop
@@ -33,8 +34,13 @@ Configuration:
 """
 
 
+PASSWORD: Final = "of-ada"
+"""The password of the user `ada`, on the port with TLS and SASL."""
+_LOGIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
+
+
 class Kafka(UnprivilegedServer):
-    """A broker that makes no topics by itself."""
+    """A broker that makes no topics by itself. At *tls_port* it wants TLS, and a user."""
 
     name = "kafka"
 
@@ -44,7 +50,10 @@ class Kafka(UnprivilegedServer):
 
     def prepare(self) -> None:
         self._jars = jars("kafka")
-        self._controller = free_port()
+        self._controller, self.tls_port = free_port(), free_port()
+        self.certified = certify(self.directory / "certified")
+        pair = self.certified.key.read_text() + self.certified.certificate.read_text()
+        (self.directory / "server.pem").write_text(pair)
         data = self.directory / "data"
         data.mkdir()
         # `kafka-storage format` writes this; a second Java for it would take as long as the broker.
@@ -109,10 +118,15 @@ class Kafka(UnprivilegedServer):
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{self._controller}
-listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}
+listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller},\
+SASL_SSL://127.0.0.1:{self.tls_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{self.port},SASL_SSL://127.0.0.1:{self.tls_port}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={self.directory}/server.pem
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config={_LOGIN} required user_ada="{PASSWORD}";
 log.dirs={self.directory}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import aiormq
 
+from servers.authority import certify
 from servers.machine import free_port
 from servers.program import find_binary
 from servers.unprivileged import START_TIMEOUT, UnprivilegedServer, run_in_loop
@@ -44,6 +45,11 @@ class RabbitMQ(UnprivilegedServer):
     @property
     def url(self) -> str:
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/"
+
+    @property
+    def tls_url(self) -> str:
+        """The address over TLS, by the certificate of an authority of its own (`certified`)."""
+        return f"amqps://{self.user}:{self.password}@127.0.0.1:{self.tls_port}/"
 
     def work(self, work: Callable[[Any], Awaitable[object]]) -> None:
         """Do *work* with a channel, in a thread and an asyncio loop of its own.
@@ -81,11 +87,16 @@ class RabbitMQ(UnprivilegedServer):
                 find_binary("rabbitmqctl", "rabbitmq-server")
             except RuntimeError as error:
                 raise NoErlang(str(error)) from error
-        self._distribution, self._epmd = free_port(), free_port()
+        self._distribution, self._epmd, self.tls_port = free_port(), free_port(), free_port()
+        self.certified = certify(self.directory / "certified")
         for name in ("mnesia", "logs"):
             (self.directory / name).mkdir()
         (self.directory / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.certfile = {self.certified.certificate}\n"
+            f"ssl_options.keyfile = {self.certified.key}\n"
+            "ssl_options.verify = verify_none\n"
             "loopback_users = none\n"
             "log.file = false\n"
             "log.console = true\n"

@@ -260,7 +260,7 @@ def execute(url: str, *command: str | int, timeout: float = 10) -> Any:
         url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout, **options
     )
     try:
-        return client.execute_command(*command)  # type: ignore[no-untyped-call]
+        return client.execute_command(*command)
     finally:
         client.close()
 

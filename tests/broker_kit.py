@@ -17,11 +17,22 @@ from servers.elasticmq import REGION, ElasticMQ
 from servers.kafka import Kafka
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
-from tocsin.persistence.brokers import kafka, rabbitmq, redis_stream, sqs
+from tocsin.persistence.brokers import (
+    kafka,
+    kafka_sink,
+    rabbitmq,
+    rabbitmq_sink,
+    redis_sink,
+    redis_stream,
+    sqs,
+    sqs_sink,
+)
 from tocsin.persistence.brokers.aws_signature import AwsCredentials
+from tocsin.persistence.brokers.kafka_calls import KafkaBrokers
 from tocsin.persistence.brokers.memory import MemoryQueue
 from tocsin.persistence.brokers.sqs_client import SqsPlace
 from tocsin.persistence.loop_faults import LoopFaults
+from tocsin.persistence.sink import BrokerSink, ReceiptMessage
 from tocsin.persistence.source import BrokerMessage, Source, SourceAway, SourceElsewhere
 
 WAIT = 20.0
@@ -30,7 +41,9 @@ _NAMES = itertools.count(1)
 
 
 class Queue(Protocol):
-    """A queue that a test puts messages into, and takes from over connections of its own."""
+    """A queue that a test puts messages into, and takes from over connections of its own. Receipts
+    are carried to it by a `sink`.
+    """
 
     faults: LoopFaults
     is_ordered: bool
@@ -38,6 +51,8 @@ class Queue(Protocol):
     def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None: ...
     def table(self) -> dict[str, object]: ...
     def connect(self, node: str = "a") -> AbstractAsyncContextManager[Source]: ...
+    def sink_table(self) -> dict[str, object]: ...
+    def sink(self) -> AbstractAsyncContextManager[BrokerSink]: ...
 
 
 class InMemory:
@@ -56,6 +71,12 @@ class InMemory:
 
     def connect(self, node: str = "a") -> AbstractAsyncContextManager[Source]:
         return self.queue.connect()
+
+    def sink_table(self) -> dict[str, object]:
+        raise NotImplementedError("settings have no table of this kind")
+
+    def sink(self) -> AbstractAsyncContextManager[BrokerSink]:
+        return self.queue.connect_sink()
 
 
 class RedisStream:
@@ -91,6 +112,15 @@ class RedisStream:
 
     def connect(self, node: str = "a") -> AbstractAsyncContextManager[Source]:
         return redis_stream.connect(self.place, node, self.faults)
+
+    def sink_table(self) -> dict[str, object]:
+        return self.table()
+
+    def sink(self) -> AbstractAsyncContextManager[BrokerSink]:
+        place = redis_sink.StreamEnd(
+            url=self.place.url, stream=self.place.stream, length_max=10_000
+        )
+        return redis_sink.connect_sink(place, self.faults)
 
 
 class RabbitQueue:
@@ -133,6 +163,18 @@ class RabbitQueue:
     def connect(self, node: str = "a") -> AbstractAsyncContextManager[Source]:
         return rabbitmq.connect(self.place, self.faults)
 
+    def sink_table(self) -> dict[str, object]:
+        return {"kind": "rabbitmq", "url": self.place.url, "routing_key": self.place.queue}
+
+    def sink(self) -> AbstractAsyncContextManager[BrokerSink]:
+        place = rabbitmq_sink.ExchangePlace(
+            url=self.place.url,
+            exchange="",
+            routing_key=self.place.queue,
+            ca_file=self.place.ca_file,
+        )
+        return rabbitmq_sink.connect_sink(place, self.faults)
+
 
 class KafkaTopic:
     """A topic of one partition of its own on *server*. It is reached directly, since the brokers
@@ -145,7 +187,7 @@ class KafkaTopic:
         self.server = server
         self.faults = LoopFaults()
         self.place = kafka.TopicsPlace(
-            servers=(f"127.0.0.1:{server.port}",),
+            brokers=KafkaBrokers(servers=(f"127.0.0.1:{server.port}",)),
             topics=(f"topic-{next(_NAMES)}",),
             group="tocsin",
             start="earliest",
@@ -169,11 +211,20 @@ class KafkaTopic:
         self.server.send(send, enable_idempotence=True, compression_type=codec)
 
     def table(self) -> dict[str, object]:
-        servers, topics = list(self.place.servers), list(self.place.topics)
+        servers, topics = list(self.place.brokers.servers), list(self.place.topics)
         return {"kind": "kafka", "servers": servers, "topics": topics}
 
     def connect(self, node: str = "a") -> AbstractAsyncContextManager[Source]:
         return kafka.connect(self.place, self.faults)
+
+    def sink_table(self) -> dict[str, object]:
+        servers, [topic] = list(self.place.brokers.servers), self.place.topics
+        return {"kind": "kafka", "servers": servers, "topic": topic}
+
+    def sink(self) -> AbstractAsyncContextManager[BrokerSink]:
+        [topic] = self.place.topics
+        place = kafka_sink.TopicPlace(brokers=self.place.brokers, topic=topic)
+        return kafka_sink.connect_sink(place, self.faults)
 
 
 class SqsQueue:
@@ -231,6 +282,13 @@ class SqsQueue:
     def connect(self, node: str = "a") -> AbstractAsyncContextManager[Source]:
         return sqs.connect(self.place)
 
+    def sink_table(self) -> dict[str, object]:
+        names = ("kind", "queue_url", "region", "access_key", "secret_key")
+        return {name: self.table()[name] for name in names}
+
+    def sink(self) -> AbstractAsyncContextManager[BrokerSink]:
+        return sqs_sink.connect_sink(self.place)
+
 
 QUEUES: dict[str, tuple[str, Any]] = {
     "redis": ("broker_redis", RedisStream),
@@ -259,6 +317,20 @@ def bodies(taken: Sequence[BrokerMessage]) -> list[bytes]:
 
 def numbered(count: int) -> list[bytes]:
     return [b"%d" % number for number in range(count)]
+
+
+def receipts(first: int, count: int) -> list[ReceiptMessage]:
+    """Receipts numbered from *first* on; the number is the body."""
+    return [
+        ReceiptMessage(
+            id=f"e-{number}",
+            kind="delivered",
+            key="ada",
+            body=b"%d" % number,
+            headers={"receipt-id": f"e-{number}", "kind": "delivered", "correlation-id": "c"},
+        )
+        for number in range(first, first + count)
+    ]
 
 
 async def until_taken(queue: Queue, count: int, node: str = "a") -> list[BrokerMessage]:

@@ -193,8 +193,8 @@ def test_the_source_holds_what_its_tests_need(sdist):
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     quick = ("tests/house/test_rooms.py", "tests/protocol/test_values.py")
     run(*command, *quick, cwd=sdist, env=environ)
-    rooms = ("bench", "clients", "cluster", "demo", "servers", "simulation", "tests")
-    for directory in (*rooms, "docs", "requirements", ".ci"):
+    rooms = ("bench", "clients", "cluster", "demo", "release", "servers", "simulation", "tests")
+    for directory in (*rooms, "deploy", "docs", "requirements", ".ci"):
         here = {each.relative_to(ROOT) for each in files_in(ROOT / directory)}
         there = {each.relative_to(sdist) for each in files_in(sdist / directory)}
         assert there == here

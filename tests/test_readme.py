@@ -234,8 +234,11 @@ def test_the_table_of_metrics_is_complete(desk):
     rows = re.findall(r"^\| (`tocsin_.*?) \|", OBSERVING.read_text(), re.MULTILINE)
     told = {name for row in rows for name in re.findall(r"tocsin_\w+", row)}
     assert exposed <= told
-    # Of what this server does not have: Redis, webhooks, connectors, channels.
-    absent = ("spool", "redis", "sink", "ingest", "send", "escalations", "channel", "addresses")
+    # Of what this server does not have: Redis, webhooks, connectors, channels, a collector.
+    absent = (
+        *("spool", "redis", "sink", "ingest", "send", "escalations", "channel", "addresses"),
+        "trace",
+    )
     missing = {name.removeprefix("tocsin_") for name in told - exposed}
     assert {name for name in missing if not name.startswith(absent)} == set()
 

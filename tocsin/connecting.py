@@ -5,12 +5,11 @@ An adapter, and the library behind it, is imported only if a table names its bro
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tocsin.broker_access import kafka_brokers, needs, sqs_place
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import Connect
 from tocsin.server.connector_status import TAKE_WAIT, ConnectorTerms
@@ -22,12 +21,7 @@ from tocsin.settings.connectors import (
     RedisConnector,
     SqsConnector,
 )
-from tocsin.settings.setting import SettingProblem, SettingsError
 
-if TYPE_CHECKING:
-    from tocsin.persistence.brokers.sqs_client import SqsPlace
-
-_AWS_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _MS: Final = 1000
 """Milliseconds in a second: keys are kept by the former."""
 
@@ -74,7 +68,7 @@ def _connect(table: ConnectorTable, node: str, faults: LoopFaults) -> Connect:
             )
             return partial(redis_stream.connect, place, node, faults)
         case RabbitConnector():
-            with _needs("rabbitmq", table):
+            with needs("connectors", "rabbitmq", table):
                 from tocsin.persistence.brokers import rabbitmq
 
             queue = rabbitmq.QueuePlace(
@@ -83,68 +77,28 @@ def _connect(table: ConnectorTable, node: str, faults: LoopFaults) -> Connect:
                 ordered=table.ordered,
                 declare=table.declare,
                 batch=table.batch,
+                ca_file=table.ca_file,
             )
             return partial(rabbitmq.connect, queue, faults)
         case KafkaConnector():
-            with _needs("kafka", table):
+            with needs("connectors", "kafka", table):
                 from tocsin.persistence.brokers import kafka
 
             topics = kafka.TopicsPlace(
-                servers=table.servers,
+                brokers=kafka_brokers(table),
                 topics=table.topics,
                 group=table.group,
                 start=table.start,
-                security=table.security.upper(),
-                sasl="" if table.sasl == "none" else table.sasl.upper(),
-                user=table.user,
-                password=table.password,
-                ca_file=table.ca_file,
             )
             return partial(kafka.connect, topics, faults)
         case SqsConnector():
             from tocsin.persistence.brokers import sqs
 
-            return partial(sqs.connect, _sqs_place(table))
+            place_of_queue = replace(
+                sqs_place("connectors", table, table),
+                visibility=round(table.visibility),
+                pollers=table.pollers,
+            )
+            return partial(sqs.connect, place_of_queue)
         case _:
             raise AssertionError(table)
-
-
-def _sqs_place(table: SqsConnector) -> SqsPlace:
-    from tocsin.persistence.brokers.aws_signature import AwsCredentials
-    from tocsin.persistence.brokers.sqs_client import SqsPlace
-
-    if not table.region_of_queue:
-        raise _problem(table, "whose region is not known", "name its region")
-    if bool(table.access_key) != bool(table.secret_key):
-        raise _problem(table, "which has one of access_key and secret_key", "give both, or neither")
-    if table.access_key:
-        credentials = AwsCredentials(table.access_key, table.secret_key)
-    else:
-        given = (os.environ.get(name, "") for name in _AWS_VARIABLES)
-        credentials = AwsCredentials(*given)
-    if not (credentials.key and credentials.secret):
-        remedy = "give access_key and secret_key, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
-        raise _problem(table, "which has no credentials", remedy)
-    return SqsPlace(
-        url=table.queue_url,
-        region=table.region_of_queue,
-        credentials=credentials,
-        visibility=round(table.visibility),
-        pollers=table.pollers,
-        ca_file=table.ca_file,
-    )
-
-
-def _problem(table: ConnectorTable, wrong: str, remedy: str) -> SettingsError:
-    text = f"name {table.name}, a {table.KIND}, {wrong}"
-    return SettingsError(SettingProblem(("connectors",), text, f"{remedy}, or take the table out"))
-
-
-@contextmanager
-def _needs(extra: str, table: ConnectorTable) -> Iterator[None]:
-    """Raise `SettingsError` if the block cannot import the library of the package's *extra*."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        wrong, remedy = f"and {error.name} is not installed", f"pip install 'tocsin[{extra}]'"
-        raise _problem(table, wrong, remedy) from error

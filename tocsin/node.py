@@ -1,6 +1,7 @@
 """One node: the trunk that every node has, and the doors of this one.
 
     metrics        connections, http and door of the port of metrics, if there is one
+    trace-exporter takes spans to a collector, with `trace_url`
     loop-watch     sees how late the event loop is, and how busy
     sampler        keeps a sample of the node each second, for the console
     http           Hypercorn and Quart-Trio
@@ -28,6 +29,7 @@ from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.restart import FATAL
 from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.samples import Sampler
+from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.refusal import refuse
@@ -43,17 +45,28 @@ from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
 from tocsin.server.door.front_door import FrontDoor
+from tocsin.server.door.limits import DoorLimits
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.request_head import RequestHead
 from tocsin.server.websocket.edge import WebSocketEdge
 from tocsin.settings import Settings
 from tocsin.trunk import GRACE_MIN, Doors, Trunk
-from tocsin.wiring import ClusterPorts, http_limits, limit_figures, make_channels, make_outbound
+from tocsin.wiring import (
+    ClusterPorts,
+    http_limits,
+    limit_figures,
+    make_channels,
+    make_outbound,
+    make_tracing,
+)
 
 logger = structlog.get_logger(__name__)
 
 _HOSTS_REMEMBERED: Final = 1024
 """Values of `Host`. A node has a few names; the rest are a stranger's, and push out one another."""
+
+_SCRAPERS_MAX: Final = 256
+"""Connections to the port of metrics, which are those of a few scrapers and probes."""
 
 
 class Node:
@@ -61,7 +74,8 @@ class Node:
 
     A node that *shares_port* listens beside other nodes on this machine. With *ports* it belongs to
     a cluster, and closes the ports at its end. *loop_faults* counts the exceptions of the asyncio
-    loop that no task has collected. *connectors* are the brokers that it takes from.
+    loop that no task has collected. *connectors* are the brokers that it takes from, *sinks* those
+    that it carries receipts to.
     """
 
     def __init__(
@@ -75,13 +89,15 @@ class Node:
         ports: ClusterPorts | None = None,
         loop_faults: Callable[[], int] = lambda: 0,
         connectors: Sequence[ConnectorTerms] = (),
+        sinks: Sequence[SinkTerms] = (),
     ) -> None:
         self._settings = settings
         self._world = world
         self._shares_port = shares_port
         self._ports = ports
         self._outbound = make_outbound(settings)
-        self._channels = make_channels(settings, world, self._outbound, lambda: store.secret)
+        self._tracing = make_tracing(settings, world)
+        channels = make_channels(settings, world, self._outbound, lambda: store.secret)
         self._trunk = Trunk(
             settings,
             store,
@@ -90,9 +106,13 @@ class Node:
             ports,
             loop_faults,
             outbound=self._outbound,
-            channels=self._channels,
+            channels=channels,
             connectors=connectors,
+            sinks=sinks,
+            timing=None if self._tracing is None else self._tracing.timing,
         )
+        if self._tracing is not None:
+            self._tracing.timing.store = self.status.statistics
         self._http = HttpServing()
         self._stop = trio.Event()
         self._open = trio.Event()
@@ -131,8 +151,8 @@ class Node:
         finally:
             with trio.CancelScope(shield=True):
                 await self._outbound.aclose()
-                for line in self._channels.lines.values():
-                    await line.terms.carrier.aclose()
+                if self._tracing is not None:
+                    await self._tracing.collector.aclose()
                 if self._ports is not None:
                     await self._ports.aclose()
 
@@ -158,9 +178,9 @@ class Node:
             websocket=edge.serve,
             websocket_turned=edge.turn_away,
             http=self._http.serve,
-            connections_max=settings.connections_max,
+            limits=DoorLimits(connections_max=settings.connections_max),
+            shares=limits,
             shares_port=self._shares_port,
-            limits=limits,
         )
 
         def opened(port: int) -> None:
@@ -199,9 +219,18 @@ class Node:
             return Sampler(services.samples, partial(sample, services))
 
         return (
+            *self._trace_exporter(),
             Child("loop-watch", loop_watch, stopped_by=1.0),
             Child("sampler", sampler, stopped_by=1.0),
         )
+
+    def _trace_exporter(self) -> tuple[Child, ...]:
+        """It stops behind all that makes spans."""
+        tracing, node = self._tracing, self._settings.node
+        if tracing is None:
+            return ()
+        assert node is not None, "the node is named before it is started"
+        return (Child("trace-exporter", partial(tracing.exporter, node), stopped_by=1.0),)
 
     def _metrics_doors(self, publishing: Publishing) -> tuple[Child, ...]:
         """The port of metrics, which has connections of its own, so that they end with it."""
@@ -216,7 +245,10 @@ class Node:
         app = make_quart_app((), services, publishing, api.refusal)
         serving = HttpServing()
         door = FrontDoor(
-            websocket=_no_websocket, websocket_turned=_no_websocket, http=serving.serve
+            websocket=_no_websocket,
+            websocket_turned=_no_websocket,
+            http=serving.serve,
+            limits=DoorLimits(connections_max=_SCRAPERS_MAX),
         )
         connections = Connections()
 

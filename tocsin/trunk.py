@@ -61,10 +61,12 @@ from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.restart import PARKED
 from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.actors.runtime.supervisor import Supervisor
 from tocsin.actors.sinks.keeper import SinksKeeper
 from tocsin.actors.sinks.table import SinksTable
+from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
@@ -126,6 +128,8 @@ class Trunk:
         connectors: Sequence[ConnectorTerms] = (),
         outbound: OutboundPort = NOWHERE,
         channels: ConfiguredChannels | None = None,
+        sinks: Sequence[SinkTerms] = (),
+        timing: Timing | None = None,
     ) -> None:
         assert settings.node is not None, "the node is named before it is started"
         self._settings = settings
@@ -139,7 +143,7 @@ class Trunk:
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
-        self._timing = Timing()
+        self._timing = timing or Timing()
         self.ledger = Ledger(settings.ledger_linger)
         self._cluster = None if ports is None else self._joined(settings.node, ports)
         self._neighbours: Neighbours = ALONE
@@ -155,10 +159,9 @@ class Trunk:
         self._connectors = Connectors(connectors)
         self._key_watch = KeyWatch()
         self._receipts = ReceiptWatch()
-        self._sinks = SinksTable(self._receipts)
-        self._announcer = Announcer(
-            self._users, self._notifications, self.topics, self._neighbours, self._receipts
-        )
+        self._sinks = SinksTable(self._receipts, sinks, self._timing, self.channels.box)
+        told = self._users, self._notifications, self.topics, self._neighbours, self._receipts
+        self._announcer = Announcer(*told)
         self._watch_health()
         self.services = self._services(loop_faults)
         self._tree: Supervisor | None = None
@@ -175,7 +178,7 @@ class Trunk:
             Child("users", self._make_users, stopped_by=0.85),
             Child("topics", self._make_topics, stopped_by=0.85),
             Child("scheduler", self._make_scheduler, stopped_by=0.85, ref=self._scheduler),
-            Child("sinks", self._make_sinks, stopped_by=0.8),
+            Child("sinks", self._make_sinks, stopped_by=0.8, policy=PARKED),
             Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
             *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
@@ -202,9 +205,7 @@ class Trunk:
         """
         self._tree, self._children = tree, self._tree_with(doors)
         for child in self._children:
-            if child.after is not None:
-                await child.after()
-            tree.spawn(child.name, child.factory, policy=child.policy, ref=child.ref)
+            await child.start(tree)
 
     async def stop(self, tree: Supervisor) -> None:
         """Stop all children of *tree* from bottom to top, within the drain time.
@@ -344,12 +345,8 @@ class Trunk:
         return TopicsWorker(self.topics, self._storage, self._world)
 
     def _make_scheduler(self) -> Scheduler:
-        return Scheduler(
-            self._storage,
-            self._world,
-            upkeep(self._settings),
-            plan_known=self._escalation.plan_known,
-        )
+        known = self._escalation.plan_known
+        return Scheduler(self._storage, self._world, upkeep(self._settings), plan_known=known)
 
     def _make_sinks(self) -> SinksKeeper:
         assert self._settings.node is not None, "the node is named before it is started"

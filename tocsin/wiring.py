@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
+from tocsin import __version__
 from tocsin.actors.delivery.surroundings import DeliverySettings
 from tocsin.actors.escalation.configured import ChannelTerms, ConfiguredChannels
 from tocsin.actors.publishing.scheduler import Upkeep
 from tocsin.actors.world import World
 from tocsin.outbound.client import GuardedClient
+from tocsin.outbound.tls import client_context
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.outbound import OutboundPort
 from tocsin.protocol.seals import Purpose, Seals
+from tocsin.protocol.secret_box import SecretBox
 from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.protocol.unsubscribing import Unsubscription, unsubscribe_token
 from tocsin.server.admission.limits import LimitFigures
@@ -36,6 +38,11 @@ from tocsin.settings.channel_tables import (
 )
 from tocsin.settings.postgres_address import parse_postgres
 from tocsin.settings.setting import SettingProblem, SettingsError
+
+if TYPE_CHECKING:
+    from tocsin.actors.tracing.exporter import SpanExporter
+    from tocsin.actors.tracing.traced import TracedTiming
+    from tocsin.carriers.otlp import OtlpHttp
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 """The usual port of a mail server, by how it is reached (RFC 8314)."""
@@ -129,11 +136,12 @@ def make_channels(
 
     *secret* gives the secret of the nodes, once the store was open. Raises `SettingsError`.
     """
+    box = SecretBox(settings.secrets_key, world.entropy)
     if not settings.channels:
-        return ConfiguredChannels()
+        return ConfiguredChannels(box=box)
     rules = escalation_rules(settings.channels, settings.escalations)
     terms = [_terms(each, settings, world, outbound, secret) for each in settings.channels]
-    return ConfiguredChannels(terms, rules)
+    return ConfiguredChannels(terms, rules, box)
 
 
 def _terms(
@@ -168,7 +176,7 @@ def _email(table: EmailTable, public_url: str | None, secret: Callable[[], str])
         return f"{public_url}/v1/unsubscribe/{token}"
 
     try:
-        tls = ssl.create_default_context(cafile=table.ca_file)
+        tls = client_context(table.ca_file)
         templates = MailTemplates(None if table.templates is None else Path(table.templates))
     except (OSError, ValueError) as error:
         wrong = f"has a channel {table.name} that cannot be used: {error}"
@@ -285,6 +293,40 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         # client where its data are.
         data_told=None if settings.has_jwt else str(settings.data.absolute()),
     )
+
+
+def make_tracing(settings: Settings, world: World) -> Tracing | None:
+    """Timing that makes spans, and the way of these to the collector; `None` without `trace_url`.
+
+    Imported where a setting asks for it.
+    """
+    if settings.trace_url is None:
+        return None
+    from tocsin.actors.tracing.traced import TracedTiming
+    from tocsin.actors.tracing.tracer import Tracer
+    from tocsin.carriers.otlp import OtlpHttp
+
+    tracer = Tracer(world, every=settings.trace_every, spans_per_second=settings.trace_spans_max)
+    return Tracing(TracedTiming(tracer), OtlpHttp(settings.trace_url))
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """The parts of a node that is traced."""
+
+    timing: TracedTiming
+    collector: OtlpHttp
+
+    def exporter(self, node: str) -> SpanExporter:
+        """A new incarnation of the exporter."""
+        from tocsin.actors.tracing.exporter import SpanExporter
+
+        resource = {
+            "service.name": "tocsin",
+            "service.version": __version__,
+            "service.instance.id": node,
+        }
+        return SpanExporter(self.timing, self.collector.send, resource)
 
 
 def limit_figures(settings: Settings) -> LimitFigures:

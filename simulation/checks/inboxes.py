@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from simulation.checks import inbox_model as model
@@ -34,6 +35,16 @@ _ROUNDED: Final = 0.01
 """Seconds of tolerance: times of day are in milliseconds."""
 
 
+@dataclass(slots=True)
+class _Index:
+    """Posts by the id of their notification, or by their collapse key while the id is not known."""
+
+    places: dict[str, int] = field(default_factory=dict)
+    """By name, in the order in which they were asked for."""
+    stored: dict[str, list[Post]] = field(default_factory=dict)
+    renewing: dict[str, list[Post]] = field(default_factory=dict)
+
+
 class Inboxes:
     """See the module; a check passes on to it all that it is told."""
 
@@ -46,10 +57,13 @@ class Inboxes:
         self._first_heard: dict[tuple[str, str], float] = {}
         """By user and notification: the smallest sequence that was pushed to a device."""
         self._replays = Replays()
+        self._index: _Index | None = None
+        """Of all posts, as they are known now; made when it is needed."""
 
     # --- Events ----------------------------------------------------------------------------------
 
     def asked(self, request: RequestStory) -> None:
+        self._index = None
         self.posts.asked(request)
         self.subscribers.asked(request)
         self._replays.asked(request)
@@ -60,6 +74,7 @@ class Inboxes:
                 self._first_archived = min(self._first_archived, request.asked_at)
 
     def answered(self, request: RequestStory) -> None:
+        self._index = None
         self._replays.answered(request)
 
     def heard(self, session: SessionStory, frame: Frame) -> None:
@@ -262,19 +277,26 @@ class Inboxes:
 
     def _posts_of(self, id_: str, title: str) -> list[tuple[Post, bool]]:
         """The posts that became notification *id_*, or may have; and whether each surely did."""
-        found: dict[str, tuple[Post, bool]] = {}
+        index = self._index = self._index or self._indexed()
+        found = {each.name: (each, True) for each in index.stored.get(id_, ())}
         post = self.posts.by_name.get(name_in(title))
-        key = None if post is None else post.collapse_key
-        for each in self.posts:
-            stored_as = self._stored_as(each)
-            if stored_as is not None:
-                if stored_as == id_:
-                    found[each.name] = each, True
-            elif each is post and key is None:
-                found[each.name] = each, any(one.status == SPOOLED for one in each.requests)
-            elif key is not None and each.collapse_key == key and _may_be_stored(each):
-                found[each.name] = each, False
-        return list(found.values())
+        if post is None:
+            return list(found.values())
+        if (key := post.collapse_key) is not None:
+            found |= {each.name: (each, False) for each in index.renewing.get(key, ())}
+        elif self._stored_as(post) is None:
+            found[post.name] = post, any(one.status == SPOOLED for one in post.requests)
+        return sorted(found.values(), key=lambda each: index.places[each[0].name])
+
+    def _indexed(self) -> _Index:
+        index = _Index()
+        for post in self.posts:
+            index.places[post.name] = len(index.places)
+            if (stored_as := self._stored_as(post)) is not None:
+                index.stored.setdefault(stored_as, []).append(post)
+            elif (key := post.collapse_key) is not None and _may_be_stored(post):
+                index.renewing.setdefault(key, []).append(post)
+        return index
 
     def _stored_as(self, post: Post) -> str | None:
         """The id under which a node has said that *post* is stored."""

@@ -110,7 +110,8 @@ class Letters(Check):
             id_ = push["notification"]["id"]
             heard = self._heard.setdefault((id_, session.user), _Heard())
             self._judge_pushed(session, push, heard)
-            heard.devices[session.device] = sent_at
+            # What a session has kept unread may be read behind what a later one was sent.
+            heard.devices[session.device] = max(sent_at, heard.devices.get(session.device, 0.0))
             self._open.setdefault(session, {})[push["sequence"]] = id_
             if push["attempt"] >= self.cluster.plan.attempts:
                 heard.given_up[session.device] = None

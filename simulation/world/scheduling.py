@@ -205,9 +205,13 @@ class _Loop:
         runner = self._runner
         self._turns.after_io_wait(0.0)
         runner.deadlines.expire(self._timeline.now)
-        batch = list(runner.runq)
-        runner.runq.clear()
-        if len(batch) > 1:
+        queue = runner.runq
+        if len(queue) == 1:
+            # Two rounds of three: one task, and nothing to choose.
+            batch = [queue.popleft()]
+        else:
+            batch = list(queue)
+            queue.clear()
             # First in the order of Trio's numbers: where Trio wakes several tasks, it goes through
             # a set, whose order differs from process to process.
             batch.sort(key=_number_of)
@@ -244,6 +248,27 @@ class _Loop:
         del context.task
 
 
+class _Nothing:
+    """The value `None` for a task that goes on, instead of an `outcome.Value` for each step."""
+
+    def unwrap(self) -> None:
+        """Return `None`."""
+
+
+_NOTHING: Final[Any] = _Nothing()
+_NO_SEND: Final[Any] = _run._NO_SEND
+
+
+def _reschedule(runner: _run.Runner, task: trio.lowlevel.Task, value: Any = _NO_SEND) -> None:
+    """`Runner.reschedule` without the questions that have one answer here: it runs in every
+    step."""
+    assert task._next_send_fn is None, f"{task} was to go on already"
+    task._next_send_fn = task.coro.send
+    task._next_send = _NOTHING if value is _NO_SEND else value
+    task._abort_func = task.custom_sleep_data = None
+    runner.runq.append(task)
+
+
 def tasks_of_processes(only: Process | None = None) -> list[str]:
     """The names of the tasks of *only* this process, or of all processes."""
     tasks = _run.GLOBAL_RUN_CONTEXT.runner.tasks
@@ -275,7 +300,13 @@ def run(seed: str, timeline: Timeline, main: Callable[[], Awaitable[T]]) -> T:
             runner.close()
             _run.GLOBAL_RUN_CONTEXT.__dict__.clear()
 
-    with _garbage_at_fixed_times(timeline), patch.object(_run, "unrolled_run", loop):
+    with (
+        _garbage_at_fixed_times(timeline),
+        patch.object(_run, "unrolled_run", loop),
+        patch.object(_run.Runner, "reschedule", _reschedule),
+        # Asked three times in a step; Trio's own function goes through three others.
+        patch.object(trio, "current_time", lambda: timeline.now),
+    ):
         return trio.run(with_ours, clock=VirtualClock(timeline))
 
 

@@ -67,8 +67,6 @@ class ScriptedCarrier:
         finally:
             self.under_way -= 1
 
-    async def aclose(self) -> None: ...
-
     @property
     def users(self) -> list[str]:
         return [parcel.user for _, parcel in self.carried]

@@ -82,6 +82,40 @@ async def test_two_nodes_carry_each_send_once(autojump_clock):
         assert set(await scene.states(made)) == {"sent"}
 
 
+async def test_a_quick_channel_is_given_many_sends_at_a_claim(autojump_clock):
+    carrier = ScriptedCarrier(lambda parcel: 0.002)
+    async with open_scene() as scene:
+        node = await scene.node(carrier, concurrency=2)
+        made = await scene.post(*(f"u{number:03}" for number in range(400)))
+        before = scene.store.statements_run
+        node.look()
+        await pass_time(30)
+
+        assert set(await scene.states(made)) == {"sent"}
+        # 904 of them; one by one, it would be 1 623.
+        assert scene.store.statements_run - before < 1200
+        assert carrier.under_way_max == 2
+
+
+async def test_what_waited_too_long_for_its_turn_is_given_back_and_sent_once(autojump_clock):
+    """The carriers were quick, so much was claimed; then they hang for as long as they may."""
+    carrier = ScriptedCarrier(lambda parcel: 0.002 if len(carrier.carried) < 300 else 14.0)
+    async with open_scene() as scene:
+        node = await scene.node(carrier, concurrency=2)
+        users = [f"u{number:03}" for number in range(330)]
+        made = await scene.post(*users)
+        node.look()
+        await pass_time(5)
+        other = ScriptedCarrier()
+        (await scene.node(other)).look()
+        await pass_time(300)
+
+        assert sorted(carrier.users + other.users) == users
+        assert other.users, "nothing was given back"
+        assert set(await scene.states(made)) == {"sent"}
+        assert {each.attempts for each in await scene.sends(made)} == {1}
+
+
 async def test_a_node_that_dies_leaves_its_sends_to_another(autojump_clock):
     dying, living = ScriptedCarrier(lambda parcel: 10.0), ScriptedCarrier()
     async with open_scene() as scene:

@@ -33,7 +33,7 @@ def test_a_reason_is_told_once_however_often_it_is_tried(reasons, log):
 def test_another_reason_is_told_as_well_and_again_after_it_worked(reasons, log):
     for reason in ("refused", "wrong password", "refused"):
         reasons.tell(reason)
-    reasons.over()
+    reasons.ready()
     reasons.tell("refused")
     assert told(log) == [
         ("bus lost", "refused"),

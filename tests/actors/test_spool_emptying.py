@@ -14,6 +14,7 @@ from tocsin.actors.spool.emptying import store_some
 from tocsin.actors.spool.entries import encode
 from tocsin.actors.spool.persons import names, without
 from tocsin.persistence.bus.memory_bus import MemoryBroker
+from tocsin.persistence.sqlite.store import SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 from tocsin.persistence.store.commands import Idempotency
 from tocsin.persistence.store.queries import InboxItem
@@ -25,7 +26,8 @@ NODE = "a command"
 async def store():
     store = TroubledStore()
     await store.open()
-    return store
+    yield store
+    await SqliteStore.aclose(store)  # its own stays open for the other nodes
 
 
 @pytest.fixture

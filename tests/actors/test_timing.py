@@ -119,8 +119,8 @@ async def test_the_answer_to_a_producer_is_timed_if_the_departure_is_known(autoj
     timing = Timing()
     timing.departed("n1")
     await pass_time(0.3)
-    timing.answered("n1")
-    timing.answered("unknown")
+    timing.answered("n1", None)
+    timing.answered("unknown", None)
     assert seen(timing.requests) == (1, 0.3)
 
 

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { series, unusual } from "../../tocsin/browser/console/overview.js";
+import { stepsOf } from "../../tocsin/browser/console/people.js";
 import { ago, bytes, count, seconds, share } from "../../tocsin/browser/console/words.js";
 
 const WELL = { status: "ok", hops: { store: "ok", bus: "ok", node: "ok" } };
@@ -49,4 +50,19 @@ test("words for numbers and times", () => {
   assert.equal(ago("2026-03-09T08:14:30Z", now), "30 seconds ago");
   assert.equal(ago("2026-03-08T08:14:30Z", now), "yesterday");
   assert.equal(ago(null), "never");
+});
+
+test("the timeline of a notification has its steps in the order of time", () => {
+  const at = (second) => `2026-11-30T10:00:0${second}.000Z`;
+  const found = { created_at: at(0), updated_at: at(3), revision: 2, deliver_at: null };
+  const phone = { user: "ada", device: "phone", attempts: 3, first_sent_at: at(1), acknowledged_at: at(4), outcome: "acknowledged", reason: null };
+  const laptop = { user: "ada", device: "laptop", attempts: 1, first_sent_at: at(2), acknowledged_at: null, outcome: "dead", reason: null };
+  assert.deepEqual(stepsOf(found, [phone, laptop]).map(([, what]) => what), [
+    "posted",
+    "sent to phone of ada, then 2 times more",
+    "sent to laptop of ada",
+    "given up for laptop of ada: no answer",
+    "changed, to revision 2",
+    "acknowledged by phone of ada",
+  ]);
 });

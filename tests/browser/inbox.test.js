@@ -110,3 +110,46 @@ test("watchers are told of changes and of nothing else", () => {
 test("a snapshot cannot be changed", () => {
   assert.ok(Object.isFrozen(loaded(item("a")).current));
 });
+
+test("what is pushed while the page is being read is not lost to an older page", async () => {
+  const inbox = loaded(item("a"));
+  let answer;
+  const read = inbox.load(() => new Promise((resolve) => (answer = resolve)));
+  inbox.apply(push(11, item("b")));
+  answer(page(item("a")));
+  await read;
+  assert.deepEqual(ids(inbox.current), ["b", "a"]);
+  assert.equal(inbox.current.unread, 9);
+});
+
+test("of two wishes for the page the second is granted after the first", async () => {
+  const inbox = loaded();
+  const pages = [page(item("old")), page(item("new"))];
+  const read = async () => pages.shift();
+  await Promise.all([inbox.load(read), inbox.load(read)]);
+  assert.deepEqual(ids(inbox.current), ["new"]);
+});
+
+test("a page that cannot be read leaves the inbox as it is, and may be asked for again", async () => {
+  const inbox = loaded(item("a"));
+  await assert.rejects(inbox.load(async () => { throw new Error("gone"); }), /gone/);
+  await inbox.load(async () => page(item("b")));
+  assert.deepEqual(ids(inbox.current), ["b"]);
+});
+
+test("when very many have come, the page is to be read anew", () => {
+  const inbox = loaded();
+  const told = Array.from({ length: 500 }, (_, at) => inbox.apply(push(11 + at, item(String(at)))));
+  assert.deepEqual([told.indexOf(true), told.length], [499, 500]);
+  inbox.replace({ ...page(item("a")), cursor: "e1.510" });
+  assert.equal(inbox.apply(push(511, item("b"))), false);
+});
+
+test("a watcher that throws holds up nobody else", () => {
+  const inbox = loaded();
+  const seen = [];
+  inbox.subscribe(() => { throw new Error("the page's mistake"); });
+  inbox.subscribe(({ unread }) => seen.push(unread));
+  inbox.apply(push(11, item("a")));
+  assert.deepEqual(seen, [9]);
+});

@@ -15,6 +15,7 @@ from servers.mail import MailServer
 from tests.carriers.test_mail import parcel, postmark
 from tocsin.carriers.smtp import MailServer as Server
 from tocsin.carriers.smtp import SmtpCarrier
+from tocsin.outbound.tls import client_context
 from tocsin.protocol.carrying import (
     Accepted,
     AddressGone,
@@ -34,7 +35,7 @@ def mail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
 
 
 def carrier(mail: MailServer, **changes: object) -> SmtpCarrier:
-    tls = ssl.create_default_context(cafile=str(mail.files.authority))
+    tls = client_context(str(mail.files.authority))
     fields: dict[str, object] = {"host": "127.0.0.1", "port": mail.port, "security": "starttls"}
     return SmtpCarrier(Server(**{**fields, "tls": tls, **changes}), postmark(), 2)  # type: ignore[arg-type]
 

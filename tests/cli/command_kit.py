@@ -10,7 +10,7 @@ from pathlib import Path
 
 from click.testing import Result
 
-from servers.node import wait_until
+from servers.node import PATIENCE, wait_until
 from tests.system.server_kit import Server
 
 Command = Callable[..., Result]
@@ -58,7 +58,7 @@ class Listener:
         return self.wait()
 
     def wait(self) -> int:
-        code = self._process.wait(15)
+        code = self._process.wait(PATIENCE)
         assert "Traceback" not in self.news, self.news
         return code
 

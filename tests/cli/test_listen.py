@@ -172,6 +172,13 @@ def test_a_credential_that_will_not_do_is_told_at_once(server, beside, tocsin, a
     assert told in result.stderr
 
 
+def test_a_token_of_another_server_is_told_with_where_this_one_keeps_its_data(server, tocsin):
+    other = token("ada", secret="a secret of another server's, which is long enough")
+    result = tocsin("listen", "ada", "--token", other, "--url", server.url)
+    assert result.exit_code == 1
+    assert f"This server keeps its data in {server.settings['data']}" in result.stderr
+
+
 def test_what_is_no_tocsin_is_told_at_once(server, tocsin):
     result = tocsin("listen", "ada", "--token", "x", "--url", f"{server.url}/elsewhere")
     assert result.exit_code == 1

@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "tocsin"
-FOLDERS = ("tocsin", "clients", "simulation", "servers", "cluster", "bench", "demo", "tests")
+FOLDERS = (
+    *("tocsin", "clients", "simulation", "servers", "cluster", "bench", "demo", "release"),
+    "tests",
+)
 
 
 def refuse(found: Iterable[str], rule: str) -> None:

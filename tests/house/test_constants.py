@@ -64,6 +64,9 @@ def test_no_test_replaces_a_constant():
         ("A = True", []),
         ("A = 'x'", []),
         ("a, b = 1, 2", []),
+        ("class DoorLimits:\n    waiting_max: int = 3", ["waiting_max"]),
+        ("class DoorLimits:\n    waiting_max: int = 3  # clients", []),
+        ("class Door:\n    waiting: int = 0", []),
     ],
 )
 def test_bare_numbers_are_seen(source, found):
@@ -98,9 +101,12 @@ def test_replaced_constants_are_seen(source, found):
 
 
 def bare_numbers(tree: ast.Module, text: str) -> Iterator[str]:
-    """The module's constants that are numbers, and say nothing of themselves."""
+    """The constants that are numbers, of the module and of its records of limits, and say nothing
+    of themselves."""
     lines = ["", *text.splitlines()]
-    for node, following in pairwise([*tree.body, ast.Pass()]):
+    records = (each for each in tree.body if isinstance(each, ast.ClassDef))
+    bodies = [tree.body, *(each.body for each in records if each.name.endswith("Limits"))]
+    for node, following in (pair for body in bodies for pair in pairwise([*body, ast.Pass()])):
         name = constant_name(node)
         if name is None:
             continue
@@ -108,7 +114,7 @@ def bare_numbers(tree: ast.Module, text: str) -> Iterator[str]:
             following.value, ast.Constant
         )
         is_told_beside = "#" in lines[node.lineno]
-        is_told_above = lines[node.lineno - 1].startswith("#")
+        is_told_above = lines[node.lineno - 1].lstrip().startswith("#")
         if not (is_told_below or is_told_beside or is_told_above):
             yield name
 

@@ -32,20 +32,23 @@ SEES = {
     "protocol": {"protocol"},
     "persistence": {"persistence", "protocol"},
     "actors.runtime": {"actors.runtime"},
-    "actors": {"actors", "protocol", "persistence.store", "persistence.bus"},
+    "actors": {
+        *("actors", "protocol", "persistence.store", "persistence.bus"),
+        *("persistence.sink", "persistence.source"),
+    },
     "server": {
         *("server", "actors", "protocol"),
         *("persistence.store", "persistence.bus", "persistence.source"),
     },
 }
-ABOVE = {"node", "trunk", "wiring", "connecting", "cli", "__main__"}
+ABOVE = {"node", "trunk", "wiring", "connecting", "sinks", "broker_access", "cli", "__main__"}
 # A module that is neither in a room nor above them, such as settings, may import its like and this.
 BESIDE_SEES = {"protocol"}
 
 LINES = {
     "tocsin.actors": (
-        *("cluster", "publishing", "escalation", "spool", "sinks", "delivery", "storage"),
-        "runtime",
+        *("cluster", "publishing", "escalation", "spool", "sinks", "tracing", "delivery"),
+        *("storage", "runtime"),
     ),
     "tocsin.persistence": (
         *("brokers", "sqlite", "postgres", "redis", "upkeep"),
@@ -83,6 +86,7 @@ TOOLS = {
     "cluster": {"tocsin", "servers", "cluster"},
     "demo": {"tocsin", "servers", "demo"},
     "bench": {"tocsin", "servers", "cluster", "bench"},
+    "release": {"servers", "release"},
 }
 
 

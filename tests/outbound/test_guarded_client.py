@@ -12,6 +12,7 @@ import trio
 from servers.authority import certify
 from tests.outbound.receiver_kit import Receiver, drips, floods, hangs, hangs_up, says
 from tocsin.outbound.client import GuardedClient
+from tocsin.outbound.tls import client_context
 from tocsin.protocol.outbound import OutboundFailed
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1")]
@@ -202,7 +203,7 @@ async def test_tls_verifies_the_name(nursery, tmp_path):
     server.load_cert_chain(files.certificate, files.key)
     receiver = Receiver(tls=server)
     await nursery.start(receiver.serve)
-    trusting = partial(ssl.create_default_context, cafile=str(files.authority))
+    trusting = partial(client_context, str(files.authority))
 
     async def here(host):
         return ["127.0.0.1"]

@@ -8,10 +8,12 @@ from tests.persistence.desk_kit import START_OF_TIME, sent
 from tocsin.persistence.store.commands import Done, NotFound, TooMany
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
 from tocsin.persistence.store.sink_commands import (
+    BROKER,
     SINKS_MAX,
     ChangeSink,
     ClaimSinks,
     CreateSink,
+    DeclareSink,
     DeleteSink,
     FollowReceipts,
     ListSinkLetters,
@@ -336,8 +338,46 @@ async def test_letters_of_a_webhook_are_listed_settled_and_purged(desk):
             (await ask(desk, ListSinkLetters("w1", 9))).letters] == [3]  # fmt: skip
 
 
-async def claim(desk, node, at=NOW):
-    claimed = await desk.one(ClaimSinks(node, at, at + 15_000), SinksClaimed)
+async def test_a_sink_of_the_settings_is_carried_to_by_a_node_that_has_it(desk):
+    declared = DeclareSink("sink:audit", Filter(("delivered",), ("orders",)), 7, NOW)
+    await desk.write(CreateSink(sink()), declared, declared)
+    assert [each.id for each in (await ask(desk, ListSinks())).sinks] == ["w1"]
+    [found] = (await ask(desk, ListSinks(kind=BROKER))).sinks
+    assert (found.id, found.kind, found.batch_max) == ("sink:audit", "broker", 7)
+    assert found.filter == Filter(("delivered",), ("orders",))
+    assert {each.id for each in (await ask(desk, ListSinks(kind=None))).sinks} == {
+        "w1",
+        "sink:audit",
+    }
+    assert [each.id for each in await claim(desk, "a")] == ["w1"]
+    claimed = await claim(desk, "b", names=("sink:audit", "sink:none"))
+    assert [(each.id, each.kind) for each in claimed] == [("sink:audit", "broker")]
+    assert await desk.write(ChangeSink("sink:audit", state="paused")) == [NotFound()]
+    await desk.one(ChangeSink("sink:audit", state="paused", kind=BROKER), Done)
+    assert await claim(desk, "b", names=("sink:audit",)) == []
+
+
+async def test_receipts_are_kept_for_a_sink_of_the_settings_from_its_declaration_on(desk):
+    await delivered(desk, user="early")
+    await desk.write(DeclareSink("sink:audit", EVERYTHING, 7, NOW))
+    assert await receipts(desk) == ()
+    await delivered(desk)
+    assert [each.kind for each in await receipts(desk)] == ["delivered"]
+    [found] = (await ask(desk, ListSinks(kind=BROKER))).sinks
+    assert found.progress.position == 0
+
+
+async def test_a_sink_that_no_settings_have_any_more_is_forgotten(desk):
+    hour = 3_600_000
+    await desk.write(DeclareSink("sink:old", EVERYTHING, 7, NOW))
+    await desk.write(DeclareSink("sink:new", EVERYTHING, 7, NOW))
+    await claim(desk, "a", NOW + 9 * hour, names=("sink:new",))
+    await desk.one(Purge(0, 0, receipts_before=NOW + 5 * hour), object)
+    assert [each.id for each in (await ask(desk, ListSinks(kind=BROKER))).sinks] == ["sink:new"]
+
+
+async def claim(desk, node, at=NOW, names=()):
+    claimed = await desk.one(ClaimSinks(node, at, at + 15_000, names), SinksClaimed)
     return list(claimed.sinks)
 
 

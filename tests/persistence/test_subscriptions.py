@@ -6,7 +6,7 @@ import pytest
 
 from tests.persistence.services_kit import said
 from tocsin.persistence.bus import Gap
-from tocsin.persistence.bus.heard_queue import Hearing
+from tocsin.persistence.bus.heard_queue import HeardQueue
 from tocsin.persistence.redis.subscriptions import Subscriptions
 
 
@@ -74,17 +74,17 @@ def test_with_the_connection_all_who_wait_are_told_so_once(subscriptions, told):
 
 
 async def test_who_does_not_keep_up_is_told_where_the_gap_is():
-    hearing = Hearing(messages_max=3)
-    hearing.put(Gap(("old",)))
+    queue = HeardQueue(messages_max=3)
+    queue.put(Gap(("old",)))
     for each in [*said("a", b"1"), *said("b", b"2"), *said("c", b"3")]:
-        hearing.put(each)
-    assert await hearing.take() == [Gap(("old", "a", "b")), *said("c", b"3")]
+        queue.put(each)
+    assert await queue.take() == [Gap(("old", "a", "b")), *said("c", b"3")]
 
 
 async def test_what_waits_is_bounded_in_bytes_too():
-    hearing = Hearing(bytes_max=10)
+    queue = HeardQueue(bytes_max=10)
     for each in [*said("a", b"1234"), *said("b", b"123456"), *said("c", b"1"), *said("d", b"2")]:
-        hearing.put(each)
-    assert await hearing.take() == [Gap(("a", "b")), *said("c", b"1"), *said("d", b"2")]
-    hearing.put(said("e", b"1234567890")[0])
-    assert await hearing.take() == said("e", b"1234567890")
+        queue.put(each)
+    assert await queue.take() == [Gap(("a", "b")), *said("c", b"1"), *said("d", b"2")]
+    queue.put(said("e", b"1234567890")[0])
+    assert await queue.take() == said("e", b"1234567890")

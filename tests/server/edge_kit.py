@@ -18,6 +18,7 @@ from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.serving import ANYONE
 from tocsin.server.auth.principal import Principal
 from tocsin.server.door.front_door import FrontDoor
+from tocsin.server.door.limits import DoorLimits
 from tocsin.server.http.application import TURNED_AWAY, About, Incoming, RequestPlan, Turned
 from tocsin.server.http.host import HttpHost
 from tocsin.server.http.limits import HttpLimits
@@ -319,7 +320,10 @@ async def open_edge(
         edge.application = EdgeApplication(body_bytes_max, settings, edge.slow)
         edge.host = HttpHost(edge.application, make_app(edge), limits=limits or HttpLimits())
         edge.door = FrontDoor(
-            websocket=websocket, websocket_turned=turned_away, http=edge.host.serve, **door
+            websocket=websocket,
+            websocket_turned=turned_away,
+            http=edge.host.serve,
+            limits=DoorLimits(**{"connections_max": 1000} | door),
         )
         listeners = await edge.door.open(["127.0.0.1"], 0)
         edge.port = listeners[0].socket.getsockname()[1]

@@ -11,6 +11,7 @@ from tocsin.persistence.store.commands import Changed
 from tocsin.persistence.store.queries import FindHead, Head
 from tocsin.protocol.notification import Draft, Recipients
 from tocsin.protocol.refusal import Refused
+from tocsin.protocol.traceparent import SpanContext
 from tocsin.server.auth.principal import Principal
 from tocsin.server.producing.batch import BatchItem, Item, publish_all
 from tocsin.server.producing.publishing import Published, Publishing, Waited
@@ -44,10 +45,11 @@ class Watched(Publishing):
         key: str | None,
         reply: Reply[Committal],
         waited: Waited | None = None,
-    ) -> None:
+        trace: str | None = None,
+    ) -> SpanContext | None:
         self.recipients += len(draft.to.users or ())
         self.most = max(self.most, self.recipients)
-        super().submit(principal, draft, key, reply, waited)
+        return super().submit(principal, draft, key, reply, waited, trace)
 
     async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
         committal = await super().answer(reply, deadline)

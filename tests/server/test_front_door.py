@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 
 from tests.server.edge_kit import GET, UPGRADE, open_edge, read_all, wait_until
 from tocsin.server.door.front_door import CannotListen, FrontDoor
+from tocsin.server.door.limits import DoorLimits
 from tocsin.server.http.limits import HttpLimits
 
 RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"
@@ -25,7 +26,7 @@ async def nothing(*arguments) -> None:
 
 def make_door(**arguments) -> FrontDoor:
     defaults: dict[str, Any] = dict.fromkeys(("websocket", "websocket_turned", "http"), nothing)
-    return FrontDoor(**defaults | arguments)
+    return FrontDoor(**defaults | {"limits": DoorLimits(connections_max=1000)} | arguments)
 
 
 def problem(answer: bytes):
@@ -189,7 +190,7 @@ async def test_a_full_node_still_says_that_it_lives_and_turns_websockets_away_in
 
 
 async def test_beyond_the_reserve_connections_are_just_closed():
-    async with open_edge(connections_max=0, reserve=0) as edge:
+    async with open_edge(connections_max=0, reserve_max=0) as edge:
         assert await edge.say() == b""
         assert edge.door.statistics().refused == 1
 

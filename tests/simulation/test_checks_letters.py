@@ -79,6 +79,18 @@ def test_one_that_stays_where_it_was_is_lost(stage):
     assert stage.complains("P1", "n1 was replayed, and still has its place 1")
 
 
+def test_what_a_session_kept_unread_does_not_hide_that_the_replay_was_pushed(stage):
+    check = stored(stage)
+    letter(stage, status="replayed")
+    listed(stage)
+    old_one, sent_at = stage.session(), stage.now
+    replayed(stage)
+    stage.now += 1.0
+    stage.session(host="b").push(2, id="n1")
+    old_one.push(1, id="n1", sent_at=sent_at)
+    assert check.settled() is None
+
+
 def test_one_that_its_device_is_not_pushed_is_lost(stage):
     check = stored(stage)
     letter(stage, status="replayed")

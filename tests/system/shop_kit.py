@@ -1,28 +1,21 @@
-"""A web site that uses the inbox as its own developers would, and a browser that opens it.
-
-The page carries out what a test asks of it, one line of JavaScript after the other, and tells what
-came of each.
-"""
+"""A web site that uses the inbox as its own developers would, and persons who open it."""
 
 from __future__ import annotations
 
 import http.server
-import json
-import os
-import signal
-import subprocess
 import threading
-from pathlib import Path
-from queue import Empty, Queue
 from typing import Any, Self
 
-from servers.node import PATIENCE
+from servers.chromium import Browser, Page
+from servers.node import ROOT
+
+MODULES = ROOT / "tocsin" / "browser"
 
 PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8">
+<html lang="en"><meta charset="utf-8"><title>Shop</title><link rel="icon" href="data:,">
 <tocsin-inbox server="{server}" token-url="/token"></tocsin-inbox>
 <script type="module">
-import "{server}/inbox.js";
+import "{modules}";
 const inbox = document.querySelector("tocsin-inbox");
 const root = inbox.shadowRoot;
 const troubles = [];
@@ -31,28 +24,26 @@ addEventListener("error", ({{ message }}) => troubles.push(message));
 const all = (selector) => [...root.querySelectorAll(selector)];
 const texts = (selector) => all(selector).map(({{ textContent }}) => textContent);
 const until = async (holds) => {{
-  for (let left = 600; left > 0; left -= 1) {{
+  for (let left = 1200; left > 0; left -= 1) {{
     const answer = await holds();
     if (answer) return answer;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }}
   throw new Error(`waited in vain for ${{holds}}`);
 }};
-const AsyncFunction = (async () => {{}}).constructor;
-for (;;) {{
-  const asked = await (await fetch("/asked")).json();
-  if (asked === null) continue;
-  let answer;
-  try {{
-    const work = new AsyncFunction("inbox", "root", "all", "texts", "until", "troubles", asked);
-    answer = {{ value: await work(inbox, root, all, texts, until, troubles) ?? null }};
-  }} catch (error) {{
-    answer = {{ error: String(error) }};
-  }}
-  await fetch("/told", {{ method: "POST", body: JSON.stringify(answer) }});
-}}
+const pushed = [];
+inbox.tocsin.on("push", ({{ notification }}) => pushed.push(notification.title));
+Object.assign(globalThis, {{ inbox, root, troubles, all, texts, until, pushed }});
 </script>
 """
+OWN_MODULES = "/inbox/index.js"
+"""Where the shop serves the inbox itself, as a bundle of the npm package would."""
+CONNECTED = "globalThis.inbox?.tocsin?.state.phase === 'connected'"
+
+
+def page_of(server: str, modules: str = "") -> str:
+    """A page with the inbox of *server*; the modules are the server's unless others are named."""
+    return PAGE.format(server=server, modules=modules or f"{server}/inbox.js")
 
 
 class Shop:
@@ -61,22 +52,18 @@ class Shop:
     def __init__(self) -> None:
         self.credential = ""
         self.page = ""
-        self.asked: Queue[str] = Queue()
-        self.told: Queue[dict[str, Any]] = Queue()
+        self.tokens_given = 0
         shop = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if self.path == "/token":
+                    shop.tokens_given += 1
                     self._answer(shop.credential, "text/plain")
-                elif self.path == "/asked":
-                    self._answer(json.dumps(shop.next_asked()), "application/json")
+                elif self.path.endswith(".js"):
+                    self._answer((MODULES / self.path[1:]).read_text(), "text/javascript")
                 else:
                     self._answer(shop.page, "text/html")
-
-            def do_POST(self) -> None:
-                shop.told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self._answer("", "text/plain")
 
             def _answer(self, text: str, kind: str) -> None:
                 self.send_response(200)
@@ -92,44 +79,41 @@ class Shop:
         self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def next_asked(self) -> str | None:
-        try:
-            return self.asked.get(timeout=1)
-        except Empty:
-            return None
-
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
 
 class Visitor:
-    """A person with a browser on the site's page."""
+    """A person with a browser on the site's page, and more tabs of it if *run* opens them."""
 
-    def __init__(self, browser: str, shop: Shop, profile: Path) -> None:
+    def __init__(self, browser: Browser, shop: Shop) -> None:
         self._shop = shop
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
-        self._process = subprocess.Popen(
-            [browser, *options, f"--user-data-dir={profile}", shop.origin],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._profile = browser.new_profile()
+        self.page = self.open_tab()
+
+    def open_tab(self) -> Page:
+        """One more tab on the site's page, which shares the person's storage."""
+        page = self._profile.open()
+        page.visit(self._shop.origin)
+        page.wait_for("globalThis.inbox !== undefined")
+        return page
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The whole group: Debian's program is a script, which would end without the browser.
-        os.killpg(self._process.pid, signal.SIGTERM)
-        self._process.wait(PATIENCE)
+        self._profile.close()
 
-    def run(self, script: str) -> Any:
+    def run(self, script: str, page: Page | None = None) -> Any:
         """The result of *script* in the page; it may use `all`, `texts` and `until`."""
-        self._shop.asked.put(script)
-        told = self._shop.told.get(timeout=PATIENCE)
-        assert "error" not in told, told["error"]
-        return told["value"]
+        return (page or self.page).evaluate(f"await (async () => {{ {script} }})()")
 
-    def wait_for(self, condition: str) -> None:
-        self.run(f"await until(() => {condition});")
+    def wait_for(self, condition: str, page: Page | None = None) -> None:
+        self.run(f"await until(() => {condition});", page)
+
+    @property
+    def exceptions(self) -> list[str]:
+        """What no code of the page has caught, in any of its tabs."""
+        pages = self._profile.pages
+        return [each for page in pages for each in page.complaints if "exceptionId" in each]

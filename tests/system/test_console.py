@@ -7,9 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from servers.chromium import Chromium
+from servers.chromium import Browser, Page
 from servers.tokens import token
+from tests.system import browser_kit
 from tests.system.server_kit import Server
+from tests.system.test_npm_packages import modules, violations
+
+__all__ = ["modules"]
 
 # Long for the browser, which may have to be installed.
 pytestmark = pytest.mark.faults
@@ -17,16 +21,27 @@ pytestmark = pytest.mark.faults
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 
 
+chromium = browser_kit.browser
+
+
+@pytest.fixture(scope="session")
+def server(sqlite_servers) -> Server:
+    """The console knows no store: one kind is enough."""
+    shared: Server = sqlite_servers.get("server", {})
+    return shared
+
+
 @pytest.fixture
-def browser(server: Server) -> Iterator[Chromium]:
-    with Chromium() as browser:
+def browser(server: Server, chromium: Browser) -> Iterator[Page]:
+    with chromium.new_profile() as profile:
+        browser = profile.open()
         browser.visit(f"{server.url}/console")
         yield browser
         # Chromium logs each answer that is an error; all others are the page's own.
         assert [each for each in browser.complaints if "401 (Unauthorized)" not in each] == []
 
 
-def sign_in(browser: Chromium, credential: str) -> None:
+def sign_in(browser: Page, credential: str) -> None:
     browser.wait_for("!!document.querySelector('input[name=key]')")
     browser.evaluate(
         f"document.querySelector('input[name=key]').value = {json.dumps(credential)};"
@@ -34,11 +49,11 @@ def sign_in(browser: Chromium, credential: str) -> None:
     )
 
 
-def go(browser: Chromium, page: str) -> None:
+def go(browser: Page, page: str) -> None:
     browser.evaluate(f"location.hash = {json.dumps('#/' + page)}; true")
 
 
-def shows(browser: Chromium, text: str) -> None:
+def shows(browser: Page, text: str) -> None:
     browser.wait_for(f"document.querySelector('main').innerText.includes({json.dumps(text)})")
 
 
@@ -82,6 +97,9 @@ def test_a_notification_is_found_and_hostile_text_is_text(server, browser, crede
         ("actors", "/storage"),
         ("channels", "No channel is configured"),
         ("webhooks", "Where receipts go"),
+        ("connectors", "No connector is configured"),
+        ("spool", "There is no spool"),
+        ("keys", "API keys are for programs"),
         ("send", "To the user"),
     ],
 )
@@ -99,3 +117,52 @@ def test_signing_out_forgets_the_key(browser, credential):
     browser.evaluate("document.querySelector('nav button').click(); true")
     browser.wait_for("!!document.querySelector('input[name=key]')")
     assert browser.evaluate("sessionStorage.length") == 0
+
+
+def test_a_key_is_made_shown_once_and_revoked(browser, credential):
+    sign_in(browser, credential)
+    shows(browser, "Nothing unusual.")
+    go(browser, "keys")
+    shows(browser, "Make a key")
+    browser.evaluate(
+        "document.querySelector('input[name=name]').value = 'of the console';"
+        "document.querySelector('form').requestSubmit(); true"
+    )
+    shows(browser, "This is the only time")
+    assert browser.evaluate("document.querySelector('.told code').textContent").startswith("tk_")
+    rows = "[...document.querySelectorAll('tr')]"
+    row = f"{rows}.find((row) => row.innerText.includes('of the console'))"
+    browser.evaluate(f"confirm = () => true; {row}.querySelector('button').click(); true")
+    browser.wait_for(f"{row}.innerText.includes('revoked')")
+    browser.evaluate("location.hash = '#/keys2'; location.hash = '#/keys'; true")
+    browser.wait_for("!document.querySelector('.told code')")
+
+
+PAGES = (
+    *("", "users", "notifications", "letters", "spool", "webhooks", "channels", "connectors"),
+    *("actors", "send", "keys"),
+)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_on_any_page(
+    browser, server, phone, credential, modules, ada, dark, width
+):
+    notification = server.producer().post(ada)
+    phone.ack(phone.expect_push())
+    browser.look(width=width, height=900, dark=dark)
+    axe = (modules / "axe-core" / "axe.min.js").read_text()
+    browser.evaluate(f"{axe}; true")
+    browser.wait_for("!!document.querySelector('input[name=key]')")
+    assert violations(browser) == []
+    sign_in(browser, credential)
+    for page in *PAGES, f"users/{ada}", f"notifications/{notification}":
+        browser.evaluate("document.querySelector('main').replaceChildren()")
+        go(browser, page)
+        path = page.split("/")[0]
+        browser.wait_for(f"document.querySelector('[aria-current]')?.hash === '#/{path}'")
+        browser.wait_for("!!document.querySelector('main h1')")
+        assert violations(browser) == [], page
+        wide = browser.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{page} scrolls sideways"

@@ -135,6 +135,33 @@ def test_what_may_be_taken_later_is_taken_later(shop: Producer, mail: MailServer
     assert [each["attempts"] for each in sends(shop, made)] == [2]
 
 
+def test_a_send_that_is_given_up_is_a_letter_and_is_replayed(node: Server, shop: Producer):
+    user, _ = reach(shop, "spam")
+    made = shop.post(user, escalate=AT_ONCE)
+    wait_until(functools.partial(is_dead, shop, made))
+    operator = node.producer(ADMIN)
+    path = "/v1/admin/dead-letters"
+    listed = expect_json(operator.request("GET", path, params={"kind": "send", "user": user}))
+    [letter] = listed["dead_letters"]
+    assert (letter["notification"], letter["channel"], letter["address"]) == (made, "email", "main")
+    assert letter["reason"] == "554 5.7.1 looks like spam"
+    assert shop.view(made)["counts"]["sent"] == 0
+
+    set_address(shop, user, f"{fresh_user('well')}@example.org")
+    replayed = operator.request("POST", f"{path}/{letter['id']}/replay")
+    assert expect_json(replayed) == {"id": letter["id"], "status": "replayed"}
+    wait_until(lambda: states(shop, made) == ["sent"])
+
+    shown = expect_json(operator.request("GET", f"{path}/{letter['id']}"))
+    assert [each["event"] for each in shown["history"]] == ["dead", "replayed", "sent"]
+    assert shown["content"]["id"] == made
+    assert [each["history"] for each in sends(shop, made)] == [shown["history"]]
+    assert shop.view(made)["counts"]["sent"] == 1
+    again = operator.request("POST", f"{path}/{letter['id']}/replay")
+    expect_problem(again, 409, "conflict")
+    assert operator.request("DELETE", f"{path}/{letter['id']}").status_code == 204
+
+
 def test_an_address_that_fails_three_times_is_not_used_any_more(node: Server, shop: Producer):
     user, _ = reach(shop, "gone")
     for _ in range(3):

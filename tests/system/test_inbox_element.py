@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from servers.chromium import find_browser
 from servers.node import wait_until
 from servers.tokens import bearer, token
-from tests.system.shop_kit import PAGE, Shop, Visitor
+from tests.system.browser_kit import browser, ready_shop, server, shop, visitor
+
+__all__ = ["browser", "ready_shop", "server", "shop", "visitor"]
 
 # Long for the browser, which may have to be installed.
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    shop = Shop()
-    yield shop
-    shop.close()
-
-
-@pytest.fixture
-def server(start_server, shop, ada):
-    server = start_server(origins=shop.origin)
-    shop.page = PAGE.format(server=server.url)
-    shop.credential = token(ada)
-    return server
-
-
-@pytest.fixture
-def visitor(server, shop, tmp_path) -> Iterator[Visitor]:
-    with Visitor(find_browser(), shop, tmp_path / "profile") as visitor:
-        visitor.wait_for("inbox.tocsin?.state.phase === 'connected'")
-        yield visitor
-        assert visitor.run("return troubles") == []
 
 
 OPEN = "root.querySelector('.bell').click(); await until(() => all('.item').length > 0);"
@@ -150,7 +127,7 @@ def test_two_tabs_share_a_connection(server, shop, visitor, ada):
     )
     server.producer().post(ada, title="for both")
     visitor.wait_for("second.inbox.current.notifications[0]?.title === 'for both'")
-    assert server.metric("tocsin_sessions") == 1
+    wait_until(lambda: server.metric("tocsin_sessions") == 1)
 
 
 def test_the_inbox_of_the_last_visit_is_there_at_once(server, visitor, ada):

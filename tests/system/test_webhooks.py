@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from servers.node import wait_until
-from servers.tokens import PRODUCER, bearer
+from servers.tokens import ADMIN, PRODUCER, bearer
 from tests.system.person_kit import Person
 from tests.system.producer_kit import expect_json, expect_problem
 from tests.system.receiver_kit import OPEN, Hooks, Receiver, verified
@@ -243,6 +247,46 @@ def test_a_webhook_that_there_is_not_is_not_found(sender, hooks, path):
 def test_producers_do_not_make_webhooks(sender):
     answer = sender.http.get("/v1/webhooks", headers=bearer(PRODUCER))
     expect_problem(answer, 403)
+
+
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
+def test_a_refused_receipt_is_among_the_letters_and_is_replayed(sender, receiver, hooks):
+    hook, user = hooks.make(receiver.url), fresh_user()
+    # Half an hour of refusals, in short: the letter is written by hand.
+    letter = {
+        "id": "e-1",
+        "kind": "delivered",
+        "at": "2026-03-09T08:15:00.000Z",
+        "notification": "0198f0a8-5c1e-7d3a-9b64-2f1c80a7e5d1",
+        "category": "default",
+        "user": user,
+        "device": "phone",
+        "channel": None,
+        "detail": None,
+    }
+    row = (hook["id"], 1, user, json.dumps(letter), "status_400", 1, "dead")
+    with (
+        closing(sqlite3.connect(Path(sender.settings["data"]) / "tocsin.db")) as database,
+        database,
+    ):
+        columns = "sink_id, position, user_id, receipt, reason, at, status, letter"
+        number = "(SELECT max(seq) + 1 FROM sqlite_sequence WHERE name = 'dead_letters')"
+        database.execute(
+            f"INSERT INTO sink_letters ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, {number})", row
+        )
+    operator, path = sender.producer(ADMIN), "/v1/admin/dead-letters"
+    listed = expect_json(operator.request("GET", path, params={"user": user}))["dead_letters"]
+    assert [(each["kind"], each["webhook"]) for each in listed] == [("receipt", hook["id"])]
+    each = f"{path}/{listed[0]['id']}"
+    assert expect_json(operator.request("GET", each))["receipt"] == letter
+
+    receiver.status = lambda _: 503
+    expect_problem(operator.request("POST", f"{each}/replay"), 409, "conflict")
+    receiver.status = lambda _: 204
+    assert expect_json(operator.request("POST", f"{each}/replay"))["status"] == "replayed"
+    expect_problem(operator.request("POST", f"{each}/replay"), 409, "conflict")
+    assert operator.request("DELETE", each).status_code == 204
+    assert expect_json(operator.request("GET", each))["status"] == "replayed"
 
 
 # --- Nodes that die -----------------------------------------------------------------------------

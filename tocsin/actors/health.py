@@ -18,11 +18,22 @@ class HopStatus:
     watchers: list[Callable[[bool], None]] = field(default_factory=list, kw_only=True)
 
     def set_available(self, available: bool) -> None:
-        """Note whether the hop works, and call the watchers if that is a change."""
-        if available != self.available:
-            self.available = available
-            for watcher in self.watchers:
+        """Note whether the hop works, and call the watchers if that is a change.
+
+        A watcher that raises keeps none of the others from being told; then its error is raised,
+        in an `ExceptionGroup`.
+        """
+        if available == self.available:
+            return
+        self.available = available
+        errors: list[Exception] = []
+        for watcher in self.watchers:
+            try:
                 watcher(available)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("watchers of a hop failed", errors)
 
 
 # --- The store, kept by the storage actor -------------------------------------------------------
@@ -32,7 +43,8 @@ class HopStatus:
 class StorageStatistics:
     """Counters since the node's start; *seconds* were spent waiting for transactions.
 
-    *writes* and *read_batches* spread the time of each; *group* the commands of a transaction.
+    *last* and *last_commands* are the seconds and the commands of the last transaction. *writes*
+    and *read_batches* spread the time of each; *group* the commands of a transaction.
     """
 
     transactions: int = 0
@@ -42,6 +54,8 @@ class StorageStatistics:
     statements: int = 0
     failures: int = 0
     seconds: float = 0.0
+    last: float = 0.0
+    last_commands: int = 0
     writes: Histogram = field(default_factory=Histogram)
     read_batches: Histogram = field(default_factory=Histogram)
     group: Histogram = field(default_factory=lambda: Histogram(SIZES))
@@ -51,6 +65,7 @@ class StorageStatistics:
         self.transactions += 1
         self.commands += commands
         self.seconds += seconds
+        self.last, self.last_commands = seconds, commands
         self.writes.observe(seconds)
         self.group.observe(commands)
 

@@ -29,7 +29,7 @@ class Reasons:
             self._told.add(reason)
             self._logger.warning(event, error=reason)
 
-    def over(self, **facts: Any) -> None:
+    def ready(self, **facts: Any) -> None:
         """Log that the service works, again or for the first time, with *facts* as keys."""
         self._told.clear()
         self._logger.info(self._ready, **facts)

@@ -41,9 +41,6 @@ class AppriseCarrier:
             _send, url, title, body, abandon_on_cancel=True, limiter=self._threads
         )
 
-    async def aclose(self) -> None:
-        """Nothing is kept open."""
-
 
 def checked_chat_address(text: str) -> str:
     """*text*, if it can stand in a URL of Apprise and be nothing but a name there; raises

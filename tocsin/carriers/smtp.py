@@ -70,10 +70,6 @@ class SmtpCarrier:
             call.hang_up()
             raise
 
-    async def aclose(self) -> None:
-        """Nothing is kept open."""
-        await trio.lowlevel.checkpoint()
-
 
 def checked_mail_address(text: str) -> str:
     """*text*, if it is a mail address that any server takes (ASCII); raises `ValueError`."""

@@ -44,9 +44,6 @@ class WebhookCarrier:
                 return TryLater(reason)
             return ChannelDown(reason, refused=failed.reason.startswith("forbidden"))
 
-    async def aclose(self) -> None:
-        """The client is the node's."""
-
 
 def checked_address(text: str) -> str:
     """*text*, which means something to the receiver only; raises `ValueError` if it is no word."""

@@ -95,9 +95,6 @@ class WebPushCarrier:
             return TryLater(f"{failed.reason}: {failed}")
         return self._judge(answer, origin, now_s)
 
-    async def aclose(self) -> None:
-        """The client is the node's."""
-
     def _judge(self, answer: OutboundAnswer, origin: str, now_s: int) -> Carried:
         status = answer.status
         if 200 <= status < 300:

@@ -35,6 +35,7 @@ COMMANDS = {
         "tocsin.cli.connector:connector",
         "List, pause and resume connectors to brokers.",
     ),
+    "sink": ("tocsin.cli.sink:sink", "List, pause, enable and rewind sinks in brokers."),
     "channel": ("tocsin.cli.channel:channel", "List the channels to people."),
     "vapid": ("tocsin.cli.vapid:vapid", "Make the key that signs Web Push."),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),

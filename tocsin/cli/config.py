@@ -11,9 +11,11 @@ from tocsin.cli.groups import CommandGroup
 from tocsin.cli.options import serve_options
 from tocsin.server.metrics.catalogue import table
 from tocsin.settings import SETTINGS
-from tocsin.settings.connectors import KINDS, ConnectorTable, table_settings
+from tocsin.settings.broker_tables import BrokerTable, table_settings
+from tocsin.settings.connectors import KINDS
 from tocsin.settings.secrets import check_bind
 from tocsin.settings.setting import Setting
+from tocsin.settings.sinks import SINK_KINDS
 from tocsin.settings.sources import Flags, resolve
 
 _DOCS_HEAD = """\
@@ -46,8 +48,8 @@ default is none.
 | setting | default | values | what it is, and why |
 |---|---|---|---|
 """
-_CONNECTOR_HEAD = """
-## `[connectors.NAME]` with `kind = "{kind}"`
+_TABLE_HEAD = """
+## `[{family}.NAME]` with `kind = "{kind}"`
 
 | key | default | values | what it is, and why |
 |---|---|---|---|
@@ -99,15 +101,17 @@ def metrics() -> None:
 def documentation() -> str:
     """docs/settings.md, whole."""
     settings = "".join(_row(known) for known in SETTINGS)
-    return _DOCS_HEAD + settings + "".join(map(_connector, KINDS.values()))
+    connectors = "".join(_table("connectors", kind) for kind in KINDS.values())
+    sinks = "".join(_table("sinks", kind) for kind in SINK_KINDS.values())
+    return _DOCS_HEAD + settings + connectors + sinks
 
 
-def _connector(kind: type[ConnectorTable]) -> str:
+def _table(family: str, kind: type[BrokerTable]) -> str:
     rows = "".join(
         _row(known) if known.name not in kind.REQUIRED else _row(known, "required")
         for known in table_settings(kind).values()
     )
-    return _CONNECTOR_HEAD.format(kind=kind.KIND) + rows
+    return _TABLE_HEAD.format(family=family, kind=kind.KIND) + rows
 
 
 def _row(known: Setting, default: str | None = None) -> str:

@@ -16,7 +16,7 @@ from tocsin.cli.parameters import Context, Parameter
 from tocsin.cli.reaching import Server, server_options
 from tocsin.cli.tables import table
 from tocsin.client.connectors import Connections, ConnectorShown
-from tocsin.settings.connectors import NAME_PATTERN
+from tocsin.settings.broker_tables import NAME_PATTERN
 
 T = TypeVar("T")
 

@@ -33,8 +33,9 @@ def dead_letters() -> None:
     """List, show, replay and discard dead letters.
 
     A dead letter is a notification that a device did not acknowledge however often it was sent, or
-    that expired before any device had it; or a message that a connector took from a broker and that
-    can never be stored. Without --token, a token is made with the secret of the
+    that expired before any device had it; a message that a connector took from a broker and that
+    can never be stored; a send on a channel that was given up; or a receipt that the receiver of a
+    webhook refused. Without --token, a token is made with the secret of the
     server, which has to be on this machine.
     """
 
@@ -71,6 +72,13 @@ def desk_options(command: Callable[..., None]) -> Callable[..., None]:
     default="dead",
     show_default=True,
     help="What has become of them.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["delivery", "ingest", "send", "receipt", "all"]),
+    default="all",
+    show_default=True,
+    help="What did not arrive.",
 )
 @click.option("--user", type=UserName(), help="Only this user's.")
 @click.option("--notification", metavar="id", help="Only those of this notification.")
@@ -123,9 +131,16 @@ def _row(letter: Letter) -> tuple[str, ...]:
         str(letter.id),
         letter.dead_at,
         letter.user or "-",
-        letter.device or "-",
-        letter.notification or f"{letter.connector}: {letter.place}",
+        letter.device or _receiver(letter),
+        letter.notification or f"{letter.connector or letter.webhook}: {letter.place}",
         letter.cause,
         str(letter.attempts),
         letter.status,
     )
+
+
+def _receiver(letter: Letter) -> str:
+    """The receiver of what was for no device."""
+    if letter.channel is not None:
+        return f"{letter.channel}/{letter.address}"
+    return letter.webhook or "-"

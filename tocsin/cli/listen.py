@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 
 import click
@@ -20,6 +21,7 @@ from tocsin.cli.credentials import is_local
 from tocsin.cli.parameters import CursorText, DeviceName, UserName
 from tocsin.cli.reaching import Server, server_options
 from tocsin.cli.trouble import Trouble, program
+from tocsin.client.calls import Call, CallFailed, ask
 from tocsin.client.lines import push_line
 from tocsin.client.listening import Listening, Outcome, Place
 from tocsin.client.narration import Narrator
@@ -106,7 +108,9 @@ def listen(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if stop.trouble is not None and stop.unauthenticated:
         remedy, where = server.remedy_of_401(minter)
-        raise Trouble(f"{server.url}: {stop.trouble}", remedy, where)
+        token = server.credential(minter, user, (), _TOKEN_LIFETIME)
+        said = trio.run(_refusal, server.url, token)
+        raise Trouble(f"{server.url}: {stop.trouble}{said}", remedy, where)
     if stop.trouble is not None:
         raise click.ClickException(stop.trouble)
 
@@ -115,6 +119,17 @@ def default_device(hostname: str) -> str:
     """The same at each start on one machine, so that the server knows where it was."""
     name = re.sub(r"[^A-Za-z0-9._-]", "-", hostname)[:100]
     return f"cli-{name or 'host'}"
+
+
+async def _refusal(url: str, token: str) -> str:
+    """What the server says of *token* to a request: more than fits the end of a WebSocket, such as
+    where the keys and secrets are that it knows. Empty if it says nothing."""
+    try:
+        await ask(url, token, Call("GET", "/v1/me/devices", "ask", "subscribe"))
+    except CallFailed as refused:
+        if refused.status == HTTPStatus.UNAUTHORIZED:
+            return f" It says: {refused.wrong}"
+    return ""
 
 
 async def _listen(listening: Listening) -> Outcome:

@@ -31,6 +31,7 @@ from tocsin.server.door.front_door import CannotListen
 from tocsin.settings import Settings
 from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.settings.setting import SettingProblem, SettingsError
+from tocsin.sinks import make_sinks
 from tocsin.wiring import make_cluster, make_store, token_verifier
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ async def _main(
             ports=make_cluster(settings, world),
             loop_faults=lambda: 0 if faults is None else faults.count,
             connectors=make_connectors(settings),
+            sinks=make_sinks(settings),
         )
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:

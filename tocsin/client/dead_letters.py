@@ -31,6 +31,9 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     connector: str | None = None
     place: str | None = None
+    channel: str | None = None
+    address: str | None = None
+    webhook: str | None = None
 
 
 class LetterPage(msgspec.Struct, frozen=True, kw_only=True):

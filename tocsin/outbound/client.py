@@ -10,6 +10,7 @@ import trio
 
 from tocsin.outbound.destination import parse_destination
 from tocsin.outbound.resolving import Resolve, addresses_of, system_resolver
+from tocsin.outbound.tls import client_context
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed
 from tocsin.protocol.outbound_addresses import IpNetwork
 
@@ -37,7 +38,7 @@ class GuardedClient:
         *,
         http_allowed: bool = False,
         resolve: Resolve | None = None,
-        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        tls: Callable[[], ssl.SSLContext] = client_context,
         timeout: float = POST_TIMEOUT,
     ) -> None:
         self._allowed = allowed

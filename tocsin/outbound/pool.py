@@ -17,6 +17,7 @@ import trio
 
 from tocsin.outbound.destination import Destination
 from tocsin.outbound.resolving import Resolve, addresses_of
+from tocsin.outbound.tls import client_context
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed
 from tocsin.protocol.outbound_addresses import IpNetwork
 
@@ -70,7 +71,7 @@ class GuardedPool:
         self, resolve: Resolve, allowed: Sequence[IpNetwork], tls: ssl.SSLContext | None = None
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or ssl.create_default_context(),
+            ssl_context=tls or client_context(),
             max_connections=_CONNECTIONS_MAX,
             # Below the other bound, httpcore drops idle ones while requests wait for one.
             max_keepalive_connections=_CONNECTIONS_MAX,

@@ -85,6 +85,3 @@ class ChannelCarrier(Protocol):
 
     async def carry(self, parcel: Parcel) -> Carried:
         """Carry *parcel*, within `LEASE` / 4 seconds. Cancelled, it may have been taken."""
-
-    async def aclose(self) -> None:
-        """Let go of connections; never raises. Cancelled, they are cut."""

@@ -80,7 +80,8 @@ class LogChange(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """On `u:`: the user's log has this entry, whole. *shared* is an encoded `SharedPart`.
 
     *state*, with its times, is the recipient's own where it differs from that of the others. The
-    change departed at *departed_at*, in seconds of the speaker's own clock, if that is known.
+    change departed at *departed_at*, in seconds of the speaker's own clock, if that is known;
+    *trace* is the `traceparent` of its post, if that is traced.
     """
 
     sequence: int
@@ -91,6 +92,7 @@ class LogChange(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     seen_at: int | None = None
     read_at: int | None = None
     departed_at: float | None = None
+    trace: str | None = None
 
 
 class LogHead(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):

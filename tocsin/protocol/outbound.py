@@ -29,8 +29,8 @@ class OutboundFailed(DescribedError):
     """No answer came: no connection, no TLS, too late, or no HTTP.
 
     *reason* is a word for logs, metrics and tables: `no_connection`, `no_name`, `tls`, `timeout`,
-    `not_http`, `forbidden_address` or `forbidden_url`. The request may have been taken all the
-    same, except with the last two. The exception's text is for people.
+    `not_http`, `forbidden_address`, `forbidden_url` or `secret_unreadable`. The request may have
+    been taken all the same, except with the last three. The exception's text is for people.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

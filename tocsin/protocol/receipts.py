@@ -27,16 +27,20 @@ class ReceiptKind(StrEnum):
     READ = "read"
     EXPIRED = "expired"
     DEAD = "dead"
+    SENT = "sent"
+    FAILED = "failed"
+    SINK_DISABLED = "sink_disabled"
 
 
 class Fact(NamedTuple):
     """A fact that a transaction has made true *at* a time (Unix ms).
 
-    *user* is `None` for a notification of a topic that expired. *detail* is JSON.
+    *user* is `None` for a notification of a topic that expired, and both are for what is about no
+    notification. *detail* is JSON.
     """
 
     kind: ReceiptKind
-    notification: str
+    notification: str | None
     user: str | None
     at: int
     device: str | None = None
@@ -70,12 +74,12 @@ class Filter(msgspec.Struct, frozen=True):
     @property
     def events_text(self) -> str:
         """The kinds between commas, as the store keeps them."""
-        return _between_commas(self.events)
+        return between_commas(self.events)
 
     @property
     def categories_text(self) -> str:
         """The categories between commas, or `""` for all."""
-        return _between_commas(self.categories)
+        return between_commas(self.categories)
 
 
 EVERYTHING: Final = Filter(tuple([kind.value for kind in ReceiptKind]))
@@ -101,7 +105,8 @@ def receipt_fields(receipt: Receipt, epoch: str) -> dict[str, Any]:
     }
 
 
-def _between_commas(names: Sequence[str]) -> str:
+def between_commas(names: Sequence[str]) -> str:
+    """*names* between commas, as the store keeps and looks for them; `""` for none."""
     return f",{','.join(names)}," if names else ""
 
 

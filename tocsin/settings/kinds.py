@@ -22,6 +22,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from tocsin.settings.postgres_address import MASK
+from tocsin.settings.secrets_keys import read_secrets_keys
 from tocsin.settings.service_urls import check_database, check_redis, show_database, split_address
 
 T = TypeVar("T")
@@ -222,6 +223,18 @@ def read_jwks_url(raw: object) -> str:
     return text
 
 
+def read_collector(raw: object) -> str:
+    text = read_text(raw)
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError("is not an http:// or https:// address")
+    return text
+
+
 def show_jwks_url(text: str) -> str:
     """Without the query, which may hold a secret, and without user or password."""
     parts = urlsplit(text)
@@ -298,6 +311,13 @@ JWKS_URL = Kind(
     show_jwks_url,
     secret=True,  # some providers want a key in its query
 )
+COLLECTOR = Kind(
+    "url",
+    "an address such as http://collector:4318/v1/traces",
+    read_collector,
+    show_jwks_url,
+    secret=True,  # it may have a password in it
+)
 PUBLIC_KEY = Kind(
     "pem",
     "a PEM file's path, or its text",
@@ -305,6 +325,13 @@ PUBLIC_KEY = Kind(
     lambda text: f"PEM, {len(text)} characters",
 )
 SECRET = Kind("secret", "a secret", read_text, lambda _: MASK, secret=True)
+SECRETS_KEYS = Kind(
+    "secret",
+    "32 bytes in base64, or several such keys separated by commas",
+    read_secrets_keys,
+    lambda _: MASK,
+    secret=True,
+)
 DATABASE = Kind(
     "url",
     "postgres://user:password@host/name (special characters percent-encoded), "

@@ -21,6 +21,7 @@ from tocsin.settings.connectors import CONNECTORS, ConnectorTable
 from tocsin.settings.kinds import (
     AUDIENCE,
     CLAIM,
+    COLLECTOR,
     COUNT,
     DATABASE,
     DURATION,
@@ -32,6 +33,7 @@ from tocsin.settings.kinds import (
     PUBLIC_KEY,
     REDIS,
     SECRET,
+    SECRETS_KEYS,
     SIZE,
     TEXT,
     Explicit,
@@ -40,6 +42,7 @@ from tocsin.settings.kinds import (
     is_loopback,
 )
 from tocsin.settings.setting import setting
+from tocsin.settings.sinks import SINKS, SinkTable
 
 MILLISECOND, MINUTE, HOUR, DAY = 0.001, 60.0, 3600.0, 86400.0
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -172,6 +175,10 @@ class SettingsRecord:
         "it again.",
         1.0, 365 * DAY)
 
+    sinks: tuple[SinkTable, ...] = setting((), SINKS,
+        "Brokers to which receipts are carried: a table `[sinks.NAME]` each in the settings file, "
+        "or all of them as JSON. See connections.md for the keys of each kind.")
+
     # Connections
     hello_timeout: float = setting(10.0, DURATION,
         "Wait for the first frame. Until then a connection costs memory and has proved nothing.",
@@ -261,6 +268,12 @@ class SettingsRecord:
         "Whether destinations may be `http://`: on a network that is yours alone. What is sent can "
         "be read on its way, and the signature says who sent it, not who reads it.")
 
+    secrets_key: tuple[bytes, ...] = setting((), SECRETS_KEYS,
+        "Key that seals the secrets of webhooks and the addresses of people in the database "
+        "(AES-256-GCM): `openssl rand -base64 32`. Of several, separated by commas, the first "
+        "seals and all open. Without one they are kept as they are. All nodes have the same; set "
+        "it when all are of a release that has it, and keep it apart from backups.")
+
     # Channels to people whom no device has reached
     channels: tuple[AnyChannelTable, ...] = setting((), CHANNELS,
         "Ways to people other than their devices: a table for each, with its `kind` and what that "
@@ -300,6 +313,15 @@ class SettingsRecord:
     access_log: Literal["off", "on"] = setting("off", choice("off", "on"),
         "A line for each HTTP request that is answered: for looking into something. Off, since a "
         "busy node would write thousands a second; what is refused is seen in any case.")
+    trace_url: str | None = setting(None, COLLECTOR,
+        "Collector of traces, which speaks OTLP over HTTP, such as "
+        "`http://collector:4318/v1/traces`. Without it there are no traces, and they cost nothing.")
+    trace_every: int = setting(0, COUNT,
+        "Of the posts that belong to no trace, one in so many begins one; 0 for none. Posts with a "
+        "sampled `traceparent` are traced in any case.", 0, 1_000_000_000)
+    trace_spans_max: int = setting(200, COUNT,
+        "Spans a second, at most: a notification to a thousand devices is a thousand spans, and "
+        "each takes some 30 µs to make and export.", 1, 100_000)
     # fmt: on
 
     @property

@@ -194,9 +194,7 @@ def _from_toml(path: str | None, problems: list[SettingProblem]) -> dict[str, Gi
             wrong = f"{name} is no setting"
             remedy = _suggestion(name, _BY_NAME)
             if isinstance(raw, dict):
-                remedy += (
-                    "; settings stand at the top of the file, not in tables but [connectors.NAME]"
-                )
+                remedy += "; settings stand at the top of the file, not in tables of other names"
             problems.append(SettingProblem((), wrong, remedy, f"file {path}"))
     return given
 

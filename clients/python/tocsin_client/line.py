@@ -3,7 +3,6 @@ tokens and clocks, and comes back after whatever happens to the network or the s
 
 from __future__ import annotations
 
-import math
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -15,7 +14,7 @@ from tocsin_client.closing import UNAUTHENTICATED
 from tocsin_client.follower import Follower
 from tocsin_client.frames import Push
 from tocsin_client.socket import CLOSE_TIMEOUT, FAILURES, Socket, SocketClosed, SocketRefused
-from tocsin_client.tokens import TokenSource, seconds_left, token_of
+from tocsin_client.tokens import TokenSource, lifetime, token_of
 from tocsin_client.transport import reason
 
 _UNAUTHORIZED: Final = 401
@@ -157,7 +156,7 @@ class Line:
 
     async def _converse(self, socket: Socket, token: str) -> None:
         now = anyio.current_time()
-        self.carry(self._follower.opened(now, token, now + seconds_left(token)))
+        self.carry(self._follower.opened(now, token, now + lifetime(token)))
         self._talks = True
         try:
             async with anyio.create_task_group() as tasks:
@@ -206,6 +205,5 @@ class Line:
         except Exception:
             # The session ends with its token then, and the next connection asks again.
             return
-        left = seconds_left(token)
-        now = anyio.current_time()
-        self.carry(self._follower.refreshed(token, math.inf if left <= 0 else now + left))
+        expires = anyio.current_time() + lifetime(token)
+        self.carry(self._follower.refreshed(token, expires))

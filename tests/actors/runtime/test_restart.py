@@ -1,5 +1,6 @@
 """An actor that fails is restarted, within its supervisor's budget, or ended."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.actors.runtime.actor_kit import (
     supervised,
 )
 from tocsin.actors.runtime.errors import ActorStopped, RestartLimitExceeded
-from tocsin.actors.runtime.restart import FATAL, TEMPORARY, RestartHistory, RestartPolicy
+from tocsin.actors.runtime.restart import FATAL, PARKED, TEMPORARY, RestartHistory, RestartPolicy
 from tocsin.actors.runtime.supervisor import Actor, Context, open_supervisor
 
 
@@ -87,6 +88,29 @@ async def test_a_temporary_actor_fails_alone(autojump_clock):
 
         assert await other.ask(Total()) == 0
         assert supervisor.names() == ["other"]
+
+
+async def test_a_parked_actor_is_tried_for_ever_a_minute_apart_and_ends_nobody(autojump_clock):
+    tries = []
+
+    def factory() -> Adder:
+        tries.append(trio.current_time())
+        raise OSError("nothing to make it of")
+
+    async with supervised() as supervisor:
+        supervisor.spawn("parked", factory, policy=PARKED)
+        other = supervisor.spawn("other", Adder)
+        await pass_time(2 * 3600)
+        assert await other.ask(Total()) == 0
+        [parked, _] = supervisor.snapshot(10)
+        assert (parked.restarts, parked.last_error) == (
+            len(tries) - 1,
+            "OSError('nothing to make it of')",
+        )
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert pauses[:3] == pytest.approx([0.5, 1.0, 2.0])
+    assert max(pauses) <= 60.0
+    assert pauses[-1] == pytest.approx(60.0)
 
 
 async def test_an_actor_that_cannot_be_made_has_failed_like_any_other(autojump_clock):

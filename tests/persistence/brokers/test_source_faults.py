@@ -1,4 +1,6 @@
-"""Every source survives a broker that is killed, cut off, hangs, or wants another password."""
+"""Every source, and every sink, survives a broker that is killed, cut off or hangs; a source also
+one that wants another password.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ from tests.broker_kit import (
     SqsQueue,
     bodies,
     numbered,
+    receipts,
     take,
     until_taken,
 )
@@ -65,6 +68,23 @@ async def test_what_is_not_done_survives_a_killed_broker(harmed):
     # Messages that are done may come again: the word may have been on its way at the kill.
     seen: set[int] = set()
     while not seen >= {4, 5, 6, 7, 8, 9}:
+        seen |= set(map(int, bodies(await until_taken(queue, 1))))
+
+
+@pytest.mark.parametrize("harmed", DURABLE, indirect=True)
+async def test_what_a_sink_was_told_to_be_there_survives_a_killed_broker(harmed):
+    server, kind = harmed
+    queue = kind(server)
+    async with queue.sink() as sink:
+        await sink.carry(receipts(0, 3))
+        await trio.to_thread.run_sync(server.stop, "immediate")
+        with trio.fail_after(60), pytest.raises(SourceAway):
+            await sink.carry(receipts(3, 3))
+    await trio.to_thread.run_sync(server.start)
+    async with queue.sink() as sink:
+        await sink.carry(receipts(3, 3))
+    seen: set[int] = set()
+    while seen != set(range(6)):
         seen |= set(map(int, bodies(await until_taken(queue, 1))))
 
 

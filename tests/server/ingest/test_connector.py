@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import trio
 
 from tests.server.ingest.ingest_kit import WAIT, open_desk, until
+from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.persistence.brokers.memory import MemoryQueue
 from tocsin.persistence.source import SourceAway, SourceRefused
 from tocsin.persistence.store.ingest_commands import (
     ConnectorOrders,
     SetConnector,
 )
-from tocsin.server.connector_status import IngestState
+from tocsin.server.connector_status import Connectors, IngestState
+from tocsin.server.ingest.children import connector_children
 
 BODY = b'{"to":{"users":["ada"]},"title":"x"}'
 BODY_OF_ADS = b'{"to":{"users":["ada"]},"title":"x","category":"ads"}'
@@ -222,3 +225,31 @@ async def test_letters_are_kept_whole_up_to_a_bound(tmp_path):
         assert letter.cut
         assert letter.correlation == "c\ufffd"
         assert json.loads(letter.problem)["status"] == 400
+
+
+async def test_a_connector_that_crashes_again_and_again_ends_nothing_and_is_shown(tmp_path):
+    queue = MemoryQueue()
+    queue.error = SourceAway("gone")
+    async with open_desk(tmp_path, queue=queue, running=False) as desk:
+        crashes = 0
+
+        def random() -> float:
+            nonlocal crashes
+            if queue.error is not None:
+                crashes += 1
+                raise ZeroDivisionError
+            return 0.5
+
+        connectors = Connectors([desk.connector.terms])
+        [child] = connector_children(connectors, desk.services, random)
+        [shown] = connectors.all
+        hasty = replace(child.policy, delay_initial=0.001, delay_max=0.001)
+        async with open_supervisor("", lambda: 0.0) as tree:
+            tree.spawn(child.name, child.factory, policy=hasty)
+            await until(lambda: crashes > 20)
+            assert (shown.state, shown.is_healthy) == (IngestState.FAILED, False)
+            queue.error = None
+            desk.post("at last")
+            await desk.emptied()
+            assert await desk.titles() == ["at last"]
+            await tree.stop(5.0)

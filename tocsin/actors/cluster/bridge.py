@@ -311,7 +311,7 @@ class ClusterBridge(TableWorker):
                 self._regain()
 
     def _regain(self) -> None:
-        self._state.reasons.over()
+        self._state.reasons.ready()
         self._state.spool_word.doubt()
         self._state.status.set_available(True)
         self._state.disconnections.missed()

@@ -88,7 +88,7 @@ class EnvelopeHandler:
                 # These first: nearly all envelopes are of these types.
                 if (news := self._reader.read(channel, envelope)) is not None:
                     if type(envelope) is LogChange and type(news) is LogAppended:
-                        self._departed(speaker, news, envelope.departed_at)
+                        self._departed(speaker, news, envelope)
                     self._dispatch(news)
             case DisconnectUser(user=user):
                 self._tell_user(user, Disconnect(Closing.DISCONNECTED))
@@ -98,10 +98,10 @@ class EnvelopeHandler:
             case _:
                 assert_never(envelope)
 
-    def _departed(self, speaker: str, news: LogAppended, at: float | None) -> None:
-        if at is not None:
+    def _departed(self, speaker: str, news: LogAppended, change: LogChange) -> None:
+        if (at := change.departed_at) is not None:
             ours = self._peers.our_time(speaker, at, at)
-            self._timing.departed_elsewhere(news.shared.notification, ours)
+            self._timing.departed_elsewhere(news.shared.notification, ours, change.trace)
 
     def _hear_of_device(self, user: str, speaker: str, envelope: DeviceEnvelope) -> None:
         match envelope:

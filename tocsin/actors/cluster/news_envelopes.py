@@ -44,15 +44,15 @@ WHOLE_BYTES_MAX: Final = 1 << 20
 
 
 def envelopes_of(
-    news: News, departed_at: float | None = None
+    news: News, departed_at: float | None = None, trace: str | None = None
 ) -> Iterator[tuple[str, NewsEnvelope]]:
     """The channels and envelopes for all users that *news* concern on other nodes.
 
-    A change departed at *departed_at* (Trio time), if that is known.
+    A change departed at *departed_at* (Trio time), if that is known; *trace* is its `traceparent`.
     """
     match news:
         case LogAppended():
-            yield from _appended(news, departed_at)
+            yield from _appended(news, departed_at, trace)
         case LogAdvanced(user=user, head=head):
             yield user_channel(user), LogHead(head)
         case CountersChanged(users=users):
@@ -77,7 +77,9 @@ def envelopes_of(
             assert_never(news)
 
 
-def _appended(news: LogAppended, departed_at: float | None) -> Iterator[tuple[str, NewsEnvelope]]:
+def _appended(
+    news: LogAppended, departed_at: float | None, trace: str | None
+) -> Iterator[tuple[str, NewsEnvelope]]:
     positions, states = news.positions, news.states
     if len(news.shared.document) * len(positions) > WHOLE_BYTES_MAX:
         for position in positions:
@@ -90,10 +92,8 @@ def _appended(news: LogAppended, departed_at: float | None) -> Iterator[tuple[st
         state = seen_at = read_at = None
         if (own := states.get(user)) is not None:
             state, seen_at, read_at = own.state, own.seen_at, own.read_at
-        yield (
-            user_channel(user),
-            LogChange(sequence, unread, unseen, shared, state, seen_at, read_at, departed_at),
-        )
+        own_part = sequence, unread, unseen, shared, state, seen_at, read_at
+        yield user_channel(user), LogChange(*own_part, departed_at, trace)
 
 
 class NewsReader:

@@ -8,7 +8,7 @@ incarnation, does the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -40,6 +40,7 @@ from tocsin.protocol.envelopes import (
     DeviceHere,
     DisconnectUser,
     Envelope,
+    NewsEnvelope,
     Spooling,
     SpoolingHeard,
     topic_channel,
@@ -128,15 +129,17 @@ class ClusterState:
     def announce(self, news: Sequence[News]) -> None:
         write, put = self.trust.write, self.outbox.put
         for each in news:
-            for channel, envelope in envelopes_of(each, self._departed_at(each)):
+            for channel, envelope in self._envelopes_of(each):
                 put(channel, write(envelope))
         self.to_say.ring()
 
-    def _departed_at(self, news: News) -> float | None:
+    def _envelopes_of(self, news: News) -> Iterator[tuple[str, NewsEnvelope]]:
         if not isinstance(news, LogAppended):
-            return None
-        departure = self.timing.find(news.shared.notification)
-        return None if departure is None else departure.at
+            return envelopes_of(news)
+        notification = news.shared.notification
+        departure = self.timing.find(notification)
+        departed_at = None if departure is None else departure.at
+        return envelopes_of(news, departed_at, self.timing.trace_of(notification))
 
     def device_arrived(self, user: str, device: str, connection: str, head: int) -> None:
         self.say_shortly(user, DeviceArrived(device, connection, head, trio.current_time()))

@@ -91,7 +91,7 @@ class Carrier:
                         return
                 case Push():
                     self.outlet.push(output)
-                    self._company.timing.sent(output, self._counted)
+                    self._company.timing.sent(output, self.outlet, self._counted)
                 case AskPage() | AskPlace():
                     if not self._ask(output):
                         return
@@ -115,7 +115,7 @@ class Carrier:
             if record.acknowledged_at is not None:
                 self._company.acknowledged(record.notification)
                 self._company.timing.acknowledged(
-                    record.notification, self._counted, self._clock.now
+                    record.notification, self.outlet, self._counted, self._clock.now
                 )
             elif record.dead_reason is not None:
                 self._counted.died(record)

@@ -64,7 +64,7 @@ class ConnectedDevice(Carrier):
             push, record = made
             self.outlet.push(push)
             self._counted.pushes += 1
-            self._company.timing.pushed(push.notification_id)
+            self._company.timing.pushed(push.notification_id, self.outlet)
             if not self._company.ledger.note((record,), None, clock.now):
                 self._carry_out(self.delivery.note_refused())
         else:

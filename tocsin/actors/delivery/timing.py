@@ -13,16 +13,17 @@ its time would be that of the absence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar, Final, Literal, Protocol
 
 import msgspec
 import trio
 
-from tocsin.actors.delivery.outlet import TRANSPORTS, Transport
+from tocsin.actors.delivery.outlet import TRANSPORTS, Outlet, Transport
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.protocol.ledger import ATTEMPTS_EXHAUSTED, DeliveryRecord
 from tocsin.protocol.push import Push
+from tocsin.protocol.traceparent import SpanContext
 
 Path = Literal["local", "bus", "store"]
 PATHS: Final[tuple[Path, ...]] = ("local", "bus", "store")
@@ -69,10 +70,21 @@ class TransportStatistics:
             self.dead_refused += 1
 
 
+class CarriedSpan(Protocol):
+    """A message on its way to a webhook, with the *headers* that name its span."""
+
+    headers: Mapping[str, str]
+
+    def ended(self, failed: str | None) -> None:
+        """The message was taken, or why it was not."""
+
+
 class Timing:
     """The table of departures, and the statistics of pushes; see the module."""
 
     __slots__ = ("_earlier", "_local", "_now", "_recent", "by_transport", "pushes", "requests")
+
+    is_tracing: ClassVar = False
 
     def __init__(self) -> None:
         self._recent: dict[str, Departure] = {}
@@ -93,8 +105,11 @@ class Timing:
         """Note that a change of *notification* was taken from its producer, now."""
         self._note(notification, Departure(self._now(), self._local))
 
-    def departed_elsewhere(self, notification: str, at: float) -> None:
-        """Note that another node took a change of *notification*, *at* this time (Trio's, ours)."""
+    def departed_elsewhere(self, notification: str, at: float, trace: str | None = None) -> None:
+        """Note that another node took a change of *notification*, *at* this time (Trio's, ours).
+
+        *trace* is what that node's `trace_of` says.
+        """
         known = self._recent.get(notification)
         # Each recipient's envelope says it.
         if known is None or known.at < at:
@@ -111,19 +126,19 @@ class Timing:
 
     # --- Arrivals --------------------------------------------------------------------------------
 
-    def answered(self, notification: str) -> None:
-        """Time an answer to the producer about *notification*."""
+    def answered(self, notification: str, result: object) -> None:
+        """Time an answer to the producer about *notification*: the *result* is durable."""
         if (departure := self.find(notification)) is not None:
             self.requests.observe(self._now() - departure.at)
 
-    def pushed(self, notification: str) -> None:
+    def pushed(self, notification: str, outlet: Outlet) -> None:
         """Time a push that followed at once, without a look into the store."""
         # `find` without a call: this is done for every push.
         departure = self._recent.get(notification) or self._earlier.get(notification)
         if departure is not None:
             departure.spread.observe(self._now() - departure.at)
 
-    def sent(self, push: Push, counted: TransportStatistics) -> None:
+    def sent(self, push: Push, outlet: Outlet, counted: TransportStatistics) -> None:
         """Time and count a *push* that was read from the store, or is sent again."""
         if push.tries > 1:
             # A nack sets the count of what is unanswered back.
@@ -136,12 +151,32 @@ class Timing:
         if not push.replay and (departure := self.find(push.notification_id)) is not None:
             self.pushes["store"].observe(self._now() - departure.at)
 
-    def acknowledged(self, notification: str, counted: TransportStatistics, now: float) -> None:
+    def acknowledged(
+        self, notification: str, outlet: Outlet, counted: TransportStatistics, now: float
+    ) -> None:
         """Time and count an acknowledgment of *notification* that came at *now* (Trio time)."""
         counted.acknowledged += 1
         departure = self._recent.get(notification) or self._earlier.get(notification)
         if departure is not None:
             counted.acks.observe(now - departure.at)
+
+    # --- Traces, which `TracedTiming` has --------------------------------------------------------
+
+    def follow(self, notification: str, traceparent: str | None) -> SpanContext | None:
+        """Trace *notification*, if the request with that header is sampled."""
+        return None
+
+    def trace_of(self, notification: str) -> str | None:
+        """The `traceparent` that other nodes are told of."""
+        return None
+
+    def spans(self) -> Iterable[tuple[str, int]]:
+        """What has become of the spans, and of how many."""
+        return ()
+
+    def carried(self, notifications: Sequence[str]) -> CarriedSpan | None:
+        """The span of a message about *notifications* that goes to a webhook."""
+        return None
 
     def _first_time(self) -> float:
         # Trio's clock itself takes 0.09 µs where `trio.current_time` takes 0.15.

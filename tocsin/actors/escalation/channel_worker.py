@@ -1,8 +1,11 @@
 """A channel at work: claims sends that are due, has them carried, and settles them.
 
 As many are claimed as can be carried well within their lease, even if every carrier hangs for as
-long as it may. A send is settled when its carrier has answered. If the node dies between the two,
-another node carries the send once more when the lease is over: once-ish, and the receiver can tell.
+long as it may; and where carriers are quick, as many as take about a second, because a claim costs
+much the same for one as for hundreds. What waited so long for its turn that its lease could run out
+under the carrier is given back. A send is settled when its carrier has answered. If the node dies
+between the two, another node carries the send once more when the lease is over: once-ish, and the
+receiver can tell.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from tocsin.protocol.carrying import (
     Parcel,
     TryLater,
 )
+from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, address_context
 from tocsin.protocol.send_retry import LEASE
 
 logger = structlog.get_logger(__name__)
@@ -40,6 +44,12 @@ CARRY_TIMEOUT: Final = 15.0
 _ROUNDS: Final = 3
 """Parcels in hand for each that is carried at a time: the last is done after three times
 `CARRY_TIMEOUT`, which is less than its lease."""
+_AHEAD: Final = 1.0
+"""Seconds of carrying that are claimed ahead: what is claimed is judged, so it should not wait."""
+_IN_HAND_MAX: Final = 512
+"""Parcels in hand at most, however quick the carriers are: each holds a notification."""
+_WEIGHT: Final = 0.1
+"""The weight of the last parcel in the average of what a parcel takes."""
 _SLEEP_MAX: Final = 15.0
 """Seconds after which to look again in any case: another node may have made sends and died."""
 _PAUSE_MIN: Final = 0.05
@@ -49,17 +59,26 @@ _RETRY_DELAY: Final = 1.0
 
 
 class ChannelWorker(TableWorker):
-    """Works on one *line* of the table of channels, as *node*."""
+    """Works on one *line* of the table of channels, as *node*; *box* opens addresses."""
 
     def __init__(
-        self, line: ChannelLine, node: str, storage: Ref[StorageMessage], world: World
+        self,
+        line: ChannelLine,
+        node: str,
+        storage: Ref[StorageMessage],
+        world: World,
+        box: SecretBox | None = None,
     ) -> None:
+        self._box = box or SecretBox()
         self._line = line
         self._node = node
         self._storage = storage
         self._world = world
         self._in_hand = 0
+        self._takes = CARRY_TIMEOUT
+        """Seconds that a parcel takes, on average."""
         self._has_more = False
+        self._lacks_room = False
         self._places = trio.CapacityLimiter(line.terms.concurrency)
 
     def tasks(self) -> Tasks:
@@ -72,6 +91,7 @@ class ChannelWorker(TableWorker):
             while True:
                 now = trio.current_time()
                 room = self._room(now)
+                self._lacks_room = room <= 0
                 if now < look_at or room <= 0:
                     # Without room, a parcel that is done rings; a paused channel has its time.
                     opens = math.inf if self._in_hand else self._line.breaker.closed_at
@@ -81,11 +101,19 @@ class ChannelWorker(TableWorker):
                 parcels, look_at = await self._claim(room)
                 for parcel in parcels:
                     self._in_hand += 1
-                    nursery.start_soon(self._deliver, parcel)
+                    nursery.start_soon(self._deliver, parcel, trio.current_time())
 
     def _room(self, now: float) -> int:
-        """How many sends may be claimed now."""
-        wanted = self._line.terms.concurrency * _ROUNDS - self._in_hand
+        """How many sends may be claimed now: none while half of what may be in hand is, and that is
+        more than are carried at a time."""
+        rounds = max(_ROUNDS, int(_AHEAD / max(self._takes, 0.001)))
+        limit = max(
+            self._line.terms.concurrency * _ROUNDS,
+            min(self._line.terms.concurrency * rounds, _IN_HAND_MAX),
+        )
+        if self._in_hand > limit // 2:
+            return 0
+        wanted = limit - self._in_hand
         if self._line.breaker.is_open and self._in_hand:
             # The probe is under way.
             return 0
@@ -114,27 +142,32 @@ class ChannelWorker(TableWorker):
             due = now + (claimed.next_at - self._world.now_ms()) / 1000
         return parcels, min(max(due, now + _PAUSE_MIN), now + _SLEEP_MAX)
 
-    async def _deliver(self, sends: list[ClaimedSend]) -> None:
-        """Carry *sends*, which are one parcel, and settle them."""
+    async def _deliver(self, sends: list[ClaimedSend], claimed_at: float) -> None:
+        """Carry *sends*, which are one parcel and were claimed at a time (Trio's), and settle
+        them."""
         was_open = self._line.breaker.is_open
         try:
             async with self._places:
-                verdict = await self._carried(sends)
+                verdict = await self._carried(sends, claimed_at)
             await self._settle(verdict)
         finally:
             self._in_hand -= 1
-            if self._has_more or was_open or self._line.breaker.is_open:
+            waited_for = self._has_more or self._lacks_room
+            if waited_for or was_open or self._line.breaker.is_open:
                 self._line.bell.ring()
 
-    async def _carried(self, sends: list[ClaimedSend]) -> Verdict:
+    async def _carried(self, sends: list[ClaimedSend], claimed_at: float) -> Verdict:
         line, breaker = self._line, self._line.breaker
         started = trio.current_time()
         if breaker.is_open and started < breaker.closed_at:
             # The channel failed while this parcel waited for its turn.
             return give_back(sends, self._at(breaker.closed_at), breaker.reason or "")
+        if started > claimed_at + LEASE - CARRY_TIMEOUT:
+            return give_back(sends, self._world.now_ms(), "it waited for its turn")
         carried = await self._carry(sends)
         now = trio.current_time()
         line.seconds += now - started
+        self._takes += (now - started - self._takes) * _WEIGHT
         if isinstance(carried, ChannelDown):
             breaker.trouble(now, carried.reason, carried.after)
             line.refused = carried.refused
@@ -159,12 +192,19 @@ class ChannelWorker(TableWorker):
         return verdict
 
     async def _carry(self, sends: list[ClaimedSend]) -> Carried:
-        first = sends[0]
+        first, name = sends[0], self._line.terms.name
+        try:
+            context = address_context(first.user, name, first.address)
+            value = self._box.open(first.value, context)
+        except SecretUnreadable as error:
+            # Of this address; others may have been written with a key that is there.
+            logger.warning("an address cannot be read", channel=name, send=first.id)
+            return TryLater(f"the address cannot be read: {error}")
         parcel = Parcel(
             first.id,
             first.user,
             first.address,
-            first.value,
+            value,
             tuple(
                 [
                     CarriedNotification(each.notification, each.document, each.expires_at)
@@ -180,7 +220,7 @@ class ChannelWorker(TableWorker):
             return TryLater("no answer in time")
         except Exception:
             # A bug of a carrier costs its parcel some attempts, and nobody else anything.
-            logger.exception("a carrier failed", channel=self._line.terms.name, send=first.id)
+            logger.exception("a carrier failed", channel=name, send=first.id)
             return TryLater("internal error")
 
     async def _settle(self, verdict: Verdict) -> None:

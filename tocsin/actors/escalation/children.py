@@ -16,6 +16,7 @@ from tocsin.actors.escalation.escalator import (
 from tocsin.actors.runtime.child import Child
 from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.restart import PARKED
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
 
@@ -44,9 +45,9 @@ class EscalationActors:
         if not lines:
             return ()
         return (
-            Child("escalator", self._make_escalator, stopped_by, ref=self._escalator),
+            Child("escalator", self._make_escalator, stopped_by, PARKED, ref=self._escalator),
             *(
-                Child(f"channel-{name}", partial(self._make_channel, line), stopped_by)
+                Child(f"channel-{name}", partial(self._make_channel, line), stopped_by, PARKED)
                 for name, line in lines.items()
             ),
         )
@@ -67,4 +68,4 @@ class EscalationActors:
     def _make_channel(self, line: ChannelLine) -> ChannelWorker:
         # A name for each incarnation: what an earlier one has claimed is not this one's to settle.
         node = f"{self._name}/{self._world.entropy(4).hex()}"
-        return ChannelWorker(line, node, self._storage, self._world)
+        return ChannelWorker(line, node, self._storage, self._world, self.channels.box)

@@ -15,6 +15,7 @@ from tocsin.actors.runtime.bell import Bell
 from tocsin.protocol.breaker import Breaker
 from tocsin.protocol.carrying import ChannelCarrier
 from tocsin.protocol.escalation import NO_RULES, EscalationRules
+from tocsin.protocol.secret_box import SecretBox
 
 ChannelState = Literal["ok", "away", "refused"]
 
@@ -68,9 +69,15 @@ class ConfiguredChannels:
     """See the module. Without *terms*, nothing escalates."""
 
     def __init__(
-        self, terms: Sequence[ChannelTerms] = (), rules: EscalationRules = NO_RULES
+        self,
+        terms: Sequence[ChannelTerms] = (),
+        rules: EscalationRules = NO_RULES,
+        box: SecretBox | None = None,
     ) -> None:
         self.rules = rules
+        self.box = box or SecretBox()
+        """Seals and opens what is secret in the store: the values of addresses, and the secrets of
+        webhooks."""
         self.lines: Mapping[str, ChannelLine] = {each.name: ChannelLine(each) for each in terms}
         self.statistics = EscalationStatistics()
 

@@ -100,7 +100,7 @@ class NotificationActor(PromptActor[NotificationMessage]):
     def _committed(self, submit: Submit, result: outcome.Outcome[Committal]) -> None:
         if isinstance(result, outcome.Value):
             submit.reply.set(result.value)
-            self._directory.timing.answered(self._id)
+            self._directory.timing.answered(self._id, result.value)
             if isinstance(result.value, Changed):
                 self._directory.time_known(result.value, submit.command)
         elif isinstance(result, outcome.Error):

@@ -12,7 +12,7 @@ from typing import Any
 
 from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.restart import TRANSIENT, RestartPolicy
-from tocsin.actors.runtime.supervisor import Actor
+from tocsin.actors.runtime.supervisor import Actor, Supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +29,12 @@ class Child:
     policy: RestartPolicy = TRANSIENT
     ref: Ref[Any] | None = None
     after: Callable[[], Awaitable[None]] | None = None
+
+    async def start(self, tree: Supervisor) -> Ref[Any]:
+        """Start the child in *tree*, as soon as `after` returns; its address.
+
+        Cancelled, the child is not started.
+        """
+        if self.after is not None:
+            await self.after()
+        return tree.spawn(self.name, self.factory, policy=self.policy, ref=self.ref)

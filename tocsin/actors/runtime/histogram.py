@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 SECONDS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -19,21 +19,37 @@ SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Upper bounds of counts, such as the commands of one transaction."""
 
 
+class Exemplar(NamedTuple):
+    """A *value* that was observed, its *trace*, and when: *at*, in Unix seconds."""
+
+    value: float
+    trace: str
+    at: float
+
+
 class Histogram:
     """Counts of what was observed, by upper bound; a bound is inclusive, as Prometheus has it."""
 
-    __slots__ = ("_bounds", "_counts", "total")
+    __slots__ = ("_bounds", "_counts", "exemplars", "total")
 
     def __init__(self, bounds: tuple[float, ...] = SECONDS) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self.total = 0.0
         """The sum of all values."""
+        self.exemplars: dict[float, Exemplar] = {}
+        """By upper bound, the last value of it that was exemplified."""
 
     def observe(self, value: float, times: int = 1) -> None:
         """Count *value*, which was seen that many *times*."""
         self._counts[bisect_left(self._bounds, value)] += times
         self.total += value * times
+
+    def exemplify(self, value: float, trace: str, at: float) -> None:
+        """Note that *value*, which was observed, is from *trace*; *at* is in Unix seconds."""
+        place = bisect_left(self._bounds, value)
+        bound = self._bounds[place] if place < len(self._bounds) else float("inf")
+        self.exemplars[bound] = Exemplar(value, trace, at)
 
     @property
     def count(self) -> int:

@@ -32,6 +32,12 @@ FATAL = RestartPolicy(limit=0)
 TEMPORARY = RestartPolicy(limit=0, escalates=False)
 """One failure ends this actor and nobody else: for connections."""
 
+PARKED = RestartPolicy(
+    limit=1_000_000, window=3600.0, delay_initial=0.5, delay_max=60.0, escalates=False
+)
+"""Restarted for as long as it fails, a minute apart in the end: for actors without which a node
+serves on, such as one for a broker. It is seen in the snapshot of the tree."""
+
 
 class RestartHistory:
     """The failures of one actor that still count against its policy."""

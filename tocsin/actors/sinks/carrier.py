@@ -1,8 +1,8 @@
-"""The actor that carries receipts to one webhook, as long as this node has its lease.
+"""The actor that carries receipts to one sink, as long as this node has its lease.
 
 Nothing is carried before it is written down, and the position moves after the receiver has said
-2xx, never before. So a node that dies in between leaves a batch that the next one carries again:
-at least once, in order.
+2xx, or the broker has confirmed, never before. So a node that dies in between leaves a batch that
+the next one carries again: at least once, in order.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import trio
 from tocsin.actors.runtime.errors import ActorError
 from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.supervisor import Actor, Context
+from tocsin.actors.sinks.hands import Hand
 from tocsin.actors.sinks.table import SinkFigures, SinksTable
 from tocsin.actors.sinks.watch import LOOK_INTERVAL, ReceiptWatch
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
@@ -24,7 +25,6 @@ from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts
 from tocsin.persistence.store.sink_commands import SaveProgress, StoredSink
-from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
 from tocsin.protocol.receipts import Receipt, receipt_json
 from tocsin.protocol.sink import (
     ACTIVE,
@@ -35,10 +35,8 @@ from tocsin.protocol.sink import (
     answered,
     batch_limit,
     formed,
-    judge,
     next_scan,
 )
-from tocsin.protocol.webhook import message_of, signed_headers
 
 logger = structlog.get_logger(__name__)
 
@@ -49,7 +47,7 @@ _RETRY_DELAY: Final = 1.0
 
 
 class SinkCarrier(Actor[Never]):
-    """Carries to *sink*; ends when the lease is lost or the webhook rests.
+    """Carries to *sink* with a *hand*; ends when the lease is lost or the sink rests.
 
     *disable_after* is in seconds; *epoch* gives the store's.
     """
@@ -60,7 +58,7 @@ class SinkCarrier(Actor[Never]):
         table: SinksTable,
         watch: ReceiptWatch,
         storage: Ref[StorageMessage],
-        outbound: OutboundPort,
+        hand: Hand,
         world: World,
         *,
         node: str,
@@ -72,7 +70,7 @@ class SinkCarrier(Actor[Never]):
         self._table = table
         self._watch = watch
         self._storage = storage
-        self._outbound = outbound
+        self._hand = hand
         self._world = world
         self._node = node
         self._epoch = epoch
@@ -92,12 +90,15 @@ class SinkCarrier(Actor[Never]):
                 nursery.cancel_scope.cancel()
 
     async def _carry_all(self, scope: trio.CancelScope) -> None:
-        while self._holds() and self._progress.state == ACTIVE:
-            async with self._carrying:
-                pause = await self._step()
-            if pause:
-                await self._watch.wait(pause)
-        # The keeper makes another one when this node has the webhook again.
+        try:
+            while self._holds() and self._progress.state == ACTIVE:
+                async with self._carrying:
+                    pause = await self._step()
+                if pause:
+                    await self._watch.wait(pause)
+        finally:
+            await self._hand.aclose()
+        # The keeper makes another one when this node has the sink again.
         scope.cancel()
 
     def _holds(self) -> bool:
@@ -140,9 +141,8 @@ class SinkCarrier(Actor[Never]):
             # They were purged meanwhile: the next batch begins behind the horizon, and says so.
             self._progress = Progress(progress.position, lost=progress.lost)
             return
-        answer = await self._post(batch, pending.gap)
+        verdict = await self._hand.carry(batch, pending.gap)
         now_ms = self._world.now_ms()
-        verdict = judge(answer, now_ms)
         chance = self._world.random()
         following, dead = answered(progress, verdict, now_ms, chance, self._disable_after)
         reason = progress.reason or "refused"
@@ -158,21 +158,10 @@ class SinkCarrier(Actor[Never]):
         text = receipt_json(receipt, self._epoch())
         return Letter(receipt.position, receipt.user, text, reason, now_ms)
 
-    async def _post(
-        self, batch: list[Receipt], gap: tuple[int, int] | None
-    ) -> OutboundAnswer | OutboundFailed:
-        sink = self._sink
-        alone = sink.batch_max == 1
-        message_id, body = message_of(batch, self._epoch(), gap, alone=alone)
-        headers = signed_headers(message_id, body, sink.secrets, self._world.now_ms())
-        try:
-            return await self._outbound.post(sink.url, headers, body)
-        except OutboundFailed as error:
-            return error
-
     async def _save(self, following: Progress, letters: tuple[Letter, ...]) -> None:
         """Write *following*; raises what the store raises, and then it is tried again later."""
-        command = SaveProgress(self._sink.id, self._node, self._sink.revision, following, letters)
+        sink, now_ms = self._sink, self._world.now_ms()
+        command = SaveProgress(sink.id, self._node, sink.revision, following, letters, now_ms)
         result = await self._storage.ask(Write(command=command))
         if isinstance(result, NotFound):
             # Another node has it, or an operator has changed it: that counts, not what we did.
@@ -190,8 +179,8 @@ class SinkCarrier(Actor[Never]):
         figures.letters += letters
         figures.failing_since = following.failing_since
         if following.state == DISABLED:
-            logger.error("webhook disabled", sink=sink, reason=following.reason)
+            logger.error("sink disabled", sink=sink, reason=following.reason)
         elif following.failing_since is not None and self._progress.failing_since is None:
-            logger.warning("webhook fails", sink=sink, reason=following.reason)
+            logger.warning("sink fails", sink=sink, reason=following.reason)
         elif taken and self._progress.failing_since is not None:
-            logger.info("webhook is back", sink=sink)
+            logger.info("sink is back", sink=sink)

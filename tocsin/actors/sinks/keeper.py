@@ -1,7 +1,8 @@
-"""Keeps the leases of webhooks, and a carrier for each that this node has.
+"""Keeps the leases of sinks, and a carrier for each that this node has.
 
-The webhooks are looked at every few seconds and when an operator changes one here. While there are
-none, a node looks each quarter of a minute, and has no actor for them.
+Webhooks stand in the store, sinks in brokers in the settings of this node. They are looked at every
+few seconds and when an operator changes one here. While there are none, a node looks each quarter
+of a minute, and has no actor for them.
 """
 
 from __future__ import annotations
@@ -17,12 +18,19 @@ from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.restart import TEMPORARY
 from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor
 from tocsin.actors.sinks.carrier import SinkCarrier
+from tocsin.actors.sinks.hands import BrokerHand, Hand, WebhookHand
 from tocsin.actors.sinks.table import LEASE, SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
-from tocsin.persistence.store.sink_commands import ClaimSinks, ListSinks, StoredSink
+from tocsin.persistence.store.sink_commands import (
+    WEBHOOK,
+    ClaimSinks,
+    DeclareSink,
+    ListSinks,
+    StoredSink,
+)
 from tocsin.protocol.outbound import OutboundPort
 from tocsin.protocol.sink import ACTIVE, DISABLED
 
@@ -35,7 +43,10 @@ _IDLE_INTERVAL: Final = 15.0
 
 
 class SinksKeeper(Actor[Never]):
-    """See the module; the arguments are those of `SinkCarrier`. *grace* is in seconds."""
+    """See the module; most arguments are those of `SinkCarrier`. *grace* is in seconds.
+
+    *outbound* carries to webhooks.
+    """
 
     def __init__(
         self,
@@ -59,6 +70,8 @@ class SinksKeeper(Actor[Never]):
         self._epoch = epoch
         self._disable_after = disable_after
         self._grace = grace
+        self._terms = {each.id: each for each in table.terms}
+        self._declared = not self._terms
         self._claimed: tuple[StoredSink, ...] = ()
 
     async def run(self, context: Context[Never]) -> None:
@@ -85,21 +98,36 @@ class SinksKeeper(Actor[Never]):
     async def _look(self, children: Supervisor) -> float:
         """Renew leases and start carriers; seconds until the next look."""
         try:
-            listed = await self._storage.ask(Read(query=ListSinks()))
+            await self._declare()
+            listed = await self._storage.ask(Read(query=ListSinks(kind=None)))
         except (StoreUnavailable, StoreFailed, ActorError):
             return _RETRY_DELAY
         self._table.disabled = sum(each.progress.state == DISABLED for each in listed.sinks)
-        active = any(each.progress.state == ACTIVE for each in listed.sinks)
+        active = any(
+            each.progress.state == ACTIVE and (each.kind == WEBHOOK or each.id in self._terms)
+            for each in listed.sinks
+        )
         if not (active or self._table.leases):
             return _IDLE_INTERVAL
         await self._claim(until=LEASE)
         self._start_carriers(children)
         return _RENEWAL
 
+    async def _declare(self) -> None:
+        """Make the sinks of the settings; raises what the store raises."""
+        if self._declared:
+            return
+        now_ms = self._world.now_ms()
+        for each in self._terms.values():
+            command = DeclareSink(each.id, each.filter, each.batch_max, now_ms)
+            await self._storage.ask(Write(command=command))
+        self._declared = True
+
     async def _claim(self, until: float) -> None:
         """Take and renew leases for *until* more seconds."""
         now, now_ms = trio.current_time(), self._world.now_ms()
-        command = ClaimSinks(self._node, now_ms, now_ms + round(until * 1000))
+        names = tuple(self._terms)
+        command = ClaimSinks(self._node, now_ms, now_ms + round(until * 1000), names)
         try:
             claimed = await self._storage.ask(Write(command=command))
         except (StoreUnavailable, StoreFailed, ActorError):
@@ -122,9 +150,16 @@ class SinksKeeper(Actor[Never]):
             self._table,
             self._watch,
             self._storage,
-            self._outbound,
+            self._hand(sink),
             self._world,
             node=self._node,
             epoch=self._epoch,
             disable_after=self._disable_after,
         )
+
+    def _hand(self, sink: StoredSink) -> Hand:
+        terms = self._terms.get(sink.id)
+        if terms is None:
+            opened, timing = self._table.secrets_of, self._table.timing
+            return WebhookHand(sink, opened, self._outbound, self._world, self._epoch, timing)
+        return BrokerHand(terms, self._epoch)

@@ -68,7 +68,7 @@ class Outage:
     def answered(self, now: float, epoch: str) -> None:
         """The store is there, or there again; its logs have *epoch*."""
         self.probe_at = now + _PROBE_INTERVAL
-        self._reasons.over(setbacks=self._setbacks)
+        self._reasons.ready(setbacks=self._setbacks)
         self._status.epoch = epoch
         self._status.reason = ""
         self._status.set_available(True)

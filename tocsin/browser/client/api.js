@@ -3,13 +3,16 @@
  * @module
  */
 
+/** Seconds that a server may ask to wait: what says more is none of ours. */
+const AFTER_MAX = 1e5;
+
 /** A problem (RFC 9457) that the server answered, or that it could not be reached. */
 export class ApiError extends Error {
   /**
    * @param {number} status 0 where there was no answer
    * @param {string} code the problem's `code`, or `unreachable`
    * @param {string} detail
-   * @param {number | undefined} after seconds until it is worth another try
+   * @param {number} [after] seconds until it is worth another try
    */
   constructor(status, code, detail, after) {
     super(detail);
@@ -38,10 +41,10 @@ export class Api {
   }
 
   /**
-   * @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal]
+   * @param {string} method @param {string} path @param {unknown} [body]
    * @returns {Promise<any>} what was answered, read from JSON; null for an empty answer
    */
-  async call(method, path, body, signal) {
+  async call(method, path, body) {
     /** @type {Record<string, string>} */
     const headers = { Authorization: `Bearer ${await this.token()}` };
     if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -50,13 +53,12 @@ export class Api {
       answer = await this.fetch(new URL(path, this.base).href, {
         method,
         headers,
-        body: body === undefined ? null : JSON.stringify(body),
+        body: JSON.stringify(body),
         credentials: "omit",
         cache: "no-store",
-        ...(signal === undefined ? {} : { signal }),
       });
     } catch (error) {
-      throw new ApiError(0, "unreachable", String(error), undefined);
+      throw new ApiError(0, "unreachable", String(error));
     }
     const text = await answer.text().catch(() => "");
     if (answer.ok) return text === "" ? null : JSON.parse(text);
@@ -72,11 +74,11 @@ function problem(answer, text) {
   } catch {
     said = null; // a proxy's page
   }
-  const after = Number(answer.headers.get("Retry-After"));
+  const after = Number(answer.headers.get("Retry-After")); // NaN for a date, which no node sends
   return new ApiError(
     answer.status,
     said?.code ?? "unknown",
     said?.detail ?? `HTTP ${answer.status}`,
-    Number.isFinite(after) && after > 0 ? after : undefined,
+    after > 0 && after < AFTER_MAX ? after : undefined,
   );
 }

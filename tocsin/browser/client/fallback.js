@@ -14,6 +14,8 @@ const FLOWS = 5;
 const WAIT = 25;
 /** Seconds until a refused push is asked for again: the server counts each answer as an attempt. */
 const REFUSED_WAIT = 10;
+/** Milliseconds that a WebSocket may take to open where it is only tried. */
+const PROBE_PATIENCE = 10_000;
 /** Pushes of one answer. */
 const LIMIT = 100;
 /** The close codes behind the statuses that end a stream or a poll before it has begun. */
@@ -233,4 +235,22 @@ export function openPolls(base, listener, fetch) {
       moved();
     },
   };
+}
+
+/**
+ * Whether a WebSocket can be had by now.
+ * @param {typeof import("./socket.js").openSocket} open @param {URL} base @param {typeof WebSocket} Socket
+ * @returns {Promise<boolean>}
+ */
+export function opensSocket(open, base, Socket) {
+  return new Promise((resolve) => {
+    /** @param {boolean} opens */
+    const done = (opens) => {
+      clearTimeout(timer);
+      probe.close();
+      resolve(opens);
+    };
+    const probe = open(base, { opened: () => done(true), heard: () => {}, closed: () => done(false) }, Socket);
+    const timer = setTimeout(() => done(false), PROBE_PATIENCE);
+  });
 }

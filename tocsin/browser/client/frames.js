@@ -33,21 +33,23 @@
 /** Fields that this client stands on: a frame without them is none of Tocsin's. @type {Record<string, Record<string, string>>} */
 const FIELDS = {
   welcome: { user: "string", device: "string", cursor: "string" },
-  push: { sequence: "number", previous: "number", change: "string", notification: "object" },
+  push: { sequence: "number", previous: "number", change: "string" },
   status: { store: "string", bus: "string" },
   goodbye: { code: "number" },
 };
+
+/** Whether it has what this client stands on. @param {any} it */
+export const isNotification = (it) => typeof it?.id === "string" && typeof it.title === "string";
 
 /** The frame in `text`, or null where it is none. @param {string} text @returns {any} */
 export function readFrame(text) {
   try {
     const frame = JSON.parse(text);
     const fields = frame.type === "welcome" && frame.user === null ? {} : (FIELDS[frame.type] ?? {});
-    const { id, title } = frame.notification ?? {};
     const isWhole =
       typeof frame.type === "string" &&
       Object.entries(fields).every(([name, kind]) => typeof frame[name] === kind) &&
-      (frame.type !== "push" || (typeof id === "string" && typeof title === "string"));
+      (frame.type !== "push" || isNotification(frame.notification));
     return isWhole ? frame : null;
   } catch {
     return null;

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { splitCursor } from "./frames.js";
+import { isNotification, splitCursor } from "./frames.js";
 
 /**
  * @typedef {import("./frames.js").Notification} Notification
@@ -29,6 +29,9 @@ import { splitCursor } from "./frames.js";
  * @property {string} cursor
  */
 
+/** Notifications that may be pushed until the page is read anew. */
+const ARRIVED_MAX = 500;
+
 /** What a state counts towards. */
 const UNREAD = new Set(["unseen", "seen"]);
 
@@ -49,6 +52,12 @@ export class Inbox {
   /** @type {string | null} */
   #next = null;
   #isBehind = false;
+  /** Notifications that were pushed since the page was read. */
+  #arrived = 0;
+  /** What was pushed while a page is being read. @type {Push[] | null} */
+  #meanwhile = null;
+  /** Whether the page that is being read may be too old. */
+  #again = false;
 
   /** @returns {Snapshot} */
   get current() {
@@ -74,12 +83,35 @@ export class Inbox {
     return () => void this.#watchers.delete(watcher);
   }
 
-  /** Begin with the newest page. @param {Page} page */
+  /**
+   * Begin with the newest page, which `read` gives. What is pushed meanwhile may be newer than the
+   * page, and is applied to it as well. Rejects as `read` does.
+   * @param {() => Promise<Page>} read
+   */
+  async load(read) {
+    this.#again = true;
+    if (this.#meanwhile !== null) return;
+    try {
+      while (this.#again) {
+        this.#again = false;
+        this.#meanwhile = [];
+        this.replace(await read());
+      }
+    } finally {
+      this.#meanwhile = null;
+    }
+  }
+
+  /** @param {Page} page */
   replace(page) {
+    const meanwhile = this.#meanwhile ?? [];
+    this.#meanwhile = null;
     this.#sequence = splitCursor(page.cursor)[1];
     this.#next = page.next;
     this.#isBehind = false;
-    this.#show({ ...countsOf(page), notifications: page.notifications, more: page.next !== null, loaded: true });
+    this.#arrived = 0;
+    this.#show({ ...countsOf(page), notifications: page.notifications.filter(isNotification), more: page.next !== null, loaded: true });
+    for (const push of meanwhile) this.apply(push);
   }
 
   /**
@@ -93,14 +125,19 @@ export class Inbox {
   /** Go on with an older page. @param {Page} page */
   append(page) {
     const known = new Set(this.#snapshot.notifications.map(({ id }) => id));
-    const older = page.notifications.filter(({ id }) => !known.has(id));
+    const older = page.notifications.filter((each) => isNotification(each) && !known.has(each.id));
     this.#next = page.next;
     this.#show({ notifications: [...this.#snapshot.notifications, ...older], more: page.next !== null });
   }
 
-  /** @param {Push} push */
+  /**
+   * True if so many have come that the page is to be read anew: a tab that stays open for weeks keeps
+   * no more than a page and what came since.
+   * @param {Push} push
+   */
   apply(push) {
-    if (push.sequence <= this.#sequence) return;
+    if (push.sequence <= this.#sequence) return false;
+    this.#meanwhile?.push(push);
     this.#sequence = push.sequence;
     const { notification } = push;
     const before = this.#snapshot.notifications;
@@ -113,11 +150,13 @@ export class Inbox {
       after = before.map((each, at) => (at === place ? notification : each));
     } else if (push.change === "created" && !push.replay) {
       after = [notification, ...before];
+      this.#arrived += 1;
     } else {
       // It entered the log earlier than it was changed: only the server knows its place.
       this.#isBehind = true;
     }
     this.#show({ ...countsOf(push), notifications: after });
+    return this.#arrived >= ARRIVED_MAX;
   }
 
   /** @param {{unread: number, unseen: number}} counts */
@@ -169,7 +208,14 @@ export class Inbox {
     const keys = /** @type {(keyof Snapshot)[]} */ (Object.keys(after));
     if (keys.every((key) => after[key] === before[key])) return;
     this.#snapshot = Object.freeze(after);
-    for (const watcher of [...this.#watchers]) watcher(this.#snapshot);
+    for (const watcher of [...this.#watchers]) {
+      try {
+        watcher(this.#snapshot);
+      } catch (error) {
+        // A page's mistake is told to the page, and holds up no push.
+        globalThis.reportError?.(error);
+      }
+    }
   }
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { wantsAnotherToken } from "./follower.js";
+import { REFRESH_BEFORE, wantsAnotherToken } from "./follower.js";
 import { claimsOf } from "./snapshot.js";
 import { openSocket } from "./socket.js";
 
@@ -12,8 +12,6 @@ import { openSocket } from "./socket.js";
 const SLEPT = 5;
 /** Milliseconds between these looks. */
 const LOOK = 2000;
-/** Milliseconds that a WebSocket may take to open where it is only tried. */
-const PROBE_PATIENCE = 10_000;
 /** The longest delay of a timer, in milliseconds: browsers keep it in 31 bits. */
 const DELAY_MAX = 2 ** 31 - 1;
 
@@ -26,7 +24,7 @@ const DELAY_MAX = 2 ** 31 - 1;
  * @property {number} since when it became so, in milliseconds since 1970
  * @property {import("./ways.js").Way} [transport] the way that it has taken
  * @property {string} [reason] why it waits or has stopped
- * @property {number} [code] the close code, if there was one
+ * @property {number | undefined} [code] the close code, if there was one
  * @property {number} [retryAt] when it will connect again, in milliseconds since 1970
  * @property {string} store `ok`, or how the server's store is
  * @property {string} bus `ok`, or how the server hears the other nodes
@@ -129,24 +127,14 @@ export class Line {
   }
 
   /** On another way than the WebSocket: see now and then whether that works again. */
-  #probe() {
+  async #probe() {
     this.#probeAt = now() + this.#ends.ways.probeAfter;
     const connection = this.#connection;
-    const done = () => {
-      clearTimeout(timer);
-      probe.close();
-    };
-    const probe = openSocket(this.#ends.server, {
-      opened: () => {
-        done();
-        if (this.#connection !== connection || connection === null) return;
-        this.#ends.ways.reset();
-        this.carry([...this.#follower.leaving(), { do: "wait", delay: 0, reason: "websocket" }]);
-      },
-      heard: () => {},
-      closed: () => {},
-    }, this.#ends.WebSocket);
-    const timer = setTimeout(done, PROBE_PATIENCE);
+    const { opensSocket } = await import("./fallback.js");
+    if (!(await opensSocket(openSocket, this.#ends.server, this.#ends.WebSocket))) return;
+    if (this.#connection !== connection || connection === null) return;
+    this.#ends.ways.reset();
+    this.carry([...this.#follower.leaving(), { do: "wait", delay: 0, reason: "websocket" }]);
   }
 
   /** @param {Action} action */
@@ -167,7 +155,6 @@ export class Line {
         break;
       case "synced":
         this.#askedAgain = false;
-        break;
     }
     this.#ends.heard(action);
   }
@@ -180,7 +167,7 @@ export class Line {
     this.#generation += 1;
     this.#isWaiting = true;
     const retryAt = Date.now() + delay * 1000;
-    this.#ends.became({ phase: "waiting", reason, retryAt, ...(code === undefined ? {} : { code }) });
+    this.#ends.became({ phase: "waiting", reason, retryAt, code });
     this.#retry = setTimeout(() => void this.#connect(), delay * 1000);
   }
 
@@ -193,7 +180,7 @@ export class Line {
     }
     this.#end();
     const { reason, code } = action;
-    this.#ends.became({ phase: "stopped", reason, ...(code === undefined ? {} : { code }) });
+    this.#ends.became({ phase: "stopped", reason, code });
   }
 
   #end() {
@@ -227,7 +214,7 @@ export class Line {
     this.#timer = setTimeout(() => this.carry(this.#follower.due(now())), delay);
   }
 
-  /** See to it that sleep, a restored page and a network that comes back are noticed at once. */
+  /** See to it that sleep and a network that comes back are noticed at once. */
   #watchPage() {
     this.#abort.abort();
     this.#abort = new AbortController();
@@ -237,14 +224,11 @@ export class Line {
       const slept = Math.abs(Date.now() - looked - LOOK) > SLEPT * 1000;
       looked = Date.now();
       if (slept) this.#wake();
-      if (now() >= this.#probeAt) this.#probe();
+      if (now() >= this.#probeAt) void this.#probe();
     }, LOOK);
     /** @type {any} */ (this.#look).unref?.();
     const { signal } = this.#abort;
-    globalThis.addEventListener?.("online", () => this.#wake(), { signal });
-    /** @param {PageTransitionEvent} event */
-    const restored = ({ persisted }) => persisted && this.#wake();
-    globalThis.addEventListener?.("pageshow", restored, { signal });
+    onPage("online", () => this.#wake(), signal);
   }
 
   #wake() {
@@ -253,13 +237,24 @@ export class Line {
   }
 }
 
+/**
+ * Hear of what happens to the page, where there is one.
+ * @param {string} kind @param {(event: any) => void} hear @param {AbortSignal} signal ends it
+ */
+export const onPage = (kind, hear, signal) => globalThis.addEventListener?.(kind, hear, { signal });
+
 /** Seconds of a clock that never goes back. */
 export function now() {
   return performance.now() / 1000;
 }
 
-/** When the token ends by the clock of `now`, as far as it says. @param {string} token */
+/**
+ * When the token ends by the clock of `now`, as far as it says. One of less than a minute is renewed
+ * after half of that; of one that seems to have ended, the clock here is wrong.
+ * @param {string} token
+ */
 function endOf(token) {
   const { exp } = claimsOf(token);
-  return typeof exp === "number" ? now() + exp - Date.now() / 1000 : Infinity;
+  const left = typeof exp === "number" ? exp - Date.now() / 1000 : 0;
+  return left > 0 ? now() + Math.max(left, left / 2 + REFRESH_BEFORE) : Infinity;
 }

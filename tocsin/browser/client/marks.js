@@ -44,7 +44,7 @@ export class Marks {
     const undo = inbox.mark(state, ids);
     try {
       // What was marked before goes before: the later mark is the one that counts.
-      if (this.waiting.length > 0) throw new ApiError(0, "unreachable", "others wait", undefined);
+      if (this.waiting.length > 0) throw new ApiError(0, "unreachable", "others wait");
       const calls = ids === null ? [{ state, all: true }] : callsFor(state, ids);
       for (const call of calls) await api.call("POST", PATH, call);
     } catch (error) {

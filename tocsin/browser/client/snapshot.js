@@ -56,7 +56,7 @@ function answer(request) {
 export class SnapshotKeeper {
   #database;
   #key;
-  /** @type {string | null} */ #owner = null;
+  /** @type {string | undefined} */ #owner;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
 
   /** @param {string} key @param {Database | null} database */
@@ -74,28 +74,27 @@ export class SnapshotKeeper {
     this.#owner = owner;
     // Forbidden, or of a later release: as if nothing was kept.
     const kept = /** @type {Remembered | undefined} */ (await this.#database?.get(this.#key).catch(() => undefined));
-    return kept?.owner === owner && Array.isArray(kept.notifications) && Array.isArray(kept.marks) ? kept : null;
+    return kept?.owner === owner ? kept : null;
   }
 
   /** Write what `take` gives, soon. @param {() => Omit<Remembered, "owner">} take */
   save(take) {
-    if (this.#owner === null || this.#database === null || this.#timer !== undefined) return;
+    if (this.#owner === undefined || this.#database === null || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       const { notifications, ...rest } = take();
-      if (this.#owner !== null) this.#write({ owner: this.#owner, ...rest, notifications: notifications.slice(0, KEPT) });
+      if (this.#owner !== undefined) this.#write({ owner: this.#owner, ...rest, notifications: notifications.slice(0, KEPT) });
     }, LINGER);
     /** @type {any} */ (this.#timer).unref?.();
   }
 
   forget() {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#owner = null;
-    this.#write(undefined);
+    this.#timer = this.#owner = undefined;
+    this.#write();
   }
 
-  /** @param {Remembered | undefined} record */
+  /** @param {Remembered} [record] */
   #write(record) {
     this.#database?.set(this.#key, record).catch(() => {}); // full, or forbidden
   }

@@ -8,7 +8,7 @@ import { Api, ApiError } from "./api.js";
 import { Follower } from "./follower.js";
 import { Inbox } from "./inbox.js";
 import { Memory, newName, pageStorage } from "./kept.js";
-import { Line, now } from "./line.js";
+import { Line, now, onPage } from "./line.js";
 import { Marks } from "./marks.js";
 import { joinTabs } from "./tabs.js";
 import { SnapshotKeeper, pageDatabase, subjectOf } from "./snapshot.js";
@@ -50,6 +50,7 @@ export class Tocsin {
   /** The handlers' work, one push after the other. @type {Promise<void>} */ #work = Promise.resolve();
   /** @type {State} */ #state = { phase: "idle", since: Date.now(), store: "ok", bus: "ok" };
   /** @type {import("./tabs.js").Membership | null} */ #tabs = null;
+  /** Ends the watch over the page. */ #page = new AbortController();
   /** Whether this tab has the connection. */ #leads = false;
   /** The sequence of the last push that was told here, by whichever tab's connection it came. */
   #told = 0;
@@ -119,22 +120,36 @@ export class Tocsin {
       this.#tabs.tell({ ask: "connect" });
     } else if (phase === "idle") {
       void this.#claim(this.#options.user ?? null);
-      this.#tabs = this.#isShared
-        ? joinTabs(this.#memory.key, { leads: () => this.#lead(), heard: (message) => this.#hearTab(message) }, this.#options.browser)
-        : null;
-      if (this.#tabs === null) this.#lead();
-      else this.#follow();
+      this.#join();
+      // A page that a browser may keep, to restore it, can neither listen nor hold a lock meanwhile.
+      const { signal } = (this.#page = new AbortController());
+      onPage("pagehide", () => this.#leave({ phase: "waiting", reason: "hidden" }), signal);
+      onPage("pageshow", ({ persisted }) => persisted && this.#join(), signal);
     }
     return this;
   }
 
+  #join() {
+    this.#tabs = this.#isShared
+      ? joinTabs(this.#memory.key, { leads: () => this.#lead(), heard: (message) => this.#hearTab(message) }, this.#options.browser)
+      : null;
+    if (this.#tabs === null) this.#lead();
+    else this.#follow();
+  }
+
   /** Leave in order: what was handled is acknowledged. `connect` may be called again. */
   close() {
+    this.#page.abort();
+    this.#leave({ phase: "idle" });
+  }
+
+  /** @param {News} news */
+  #leave(news) {
     if (this.#leads) this.#line.close();
-    this.#become({ phase: "idle" });
+    this.#leads = false;
+    this.#become(news);
     this.#tabs?.leave();
     this.#tabs = null;
-    this.#leads = false;
   }
 
   /**
@@ -325,7 +340,7 @@ export class Tocsin {
   /** @param {Push} push */
   #show(push) {
     const { sequence } = push;
-    this.inbox.apply(push);
+    if (this.inbox.apply(push)) void this.#load();
     // A tab that has begun to lead is sent what the one before it had not yet acknowledged.
     const isNew = sequence > this.#told || this.#refused.delete(sequence);
     this.#told = Math.max(this.#told, sequence);
@@ -353,7 +368,7 @@ export class Tocsin {
   async #load() {
     await this.#marks.send();
     try {
-      this.inbox.replace(await this.#api.call("GET", `v1/inbox?limit=${PAGE}`));
+      await this.inbox.load(() => this.#api.call("GET", `v1/inbox?limit=${PAGE}`));
       this.#marks.show();
     } catch (error) {
       this.#tell("error", error);

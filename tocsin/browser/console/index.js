@@ -4,7 +4,8 @@
  */
 import { make } from "../inbox/dom.js";
 import { Refusal, key, signIn, signOut } from "./api.js";
-import { showActors, showChannels, showLetters, showSend, showSpool, showWebhooks } from "./lists.js";
+import { showKeys } from "./keys.js";
+import { showActors, showChannels, showConnectors, showLetters, showSend, showSpool, showWebhooks } from "./lists.js";
 import { show as showOverview } from "./overview.js";
 import { failure } from "./parts.js";
 import { showNotification, showUser } from "./people.js";
@@ -19,8 +20,10 @@ const PAGES = [
   ["spool", "Spool", showSpool],
   ["webhooks", "Webhooks", showWebhooks],
   ["channels", "Channels", showChannels],
+  ["connectors", "Connectors", showConnectors],
   ["actors", "Actors", showActors],
   ["send", "Send", showSend],
+  ["keys", "Keys", showKeys],
 ];
 
 const place = /** @type {HTMLElement} */ (document.querySelector("main"));

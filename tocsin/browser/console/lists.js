@@ -19,9 +19,9 @@ export async function showLetters(place, signal, user) {
       button("Discard", async () => (await ask(`/v1/admin/dead-letters/${each.id}`, { method: "DELETE" }), again()), "Discard this letter? It is delivered to nobody."),
     );
   const rows = found.dead_letters.map((/** @type {any} */ each) => [
-    link(each.user, `#/users/${encodeURIComponent(each.user)}`),
-    each.device ?? "every device",
-    link(each.notification.slice(0, 8), `#/notifications/${each.notification}`),
+    each.user === null ? "–" : link(each.user, `#/users/${encodeURIComponent(each.user)}`),
+    each.device ?? each.channel ?? each.webhook ?? each.connector ?? "every device",
+    each.notification === null ? each.place ?? "–" : link(each.notification.slice(0, 8), `#/notifications/${each.notification}`),
     `${each.cause}: ${each.reason}`,
     count(each.attempts),
     ago(each.dead_at),
@@ -30,14 +30,69 @@ export async function showLetters(place, signal, user) {
   place.replaceChildren(
     make("h1", {}, "Dead letters"),
     make("p", {}, "What was sent again and again and never acknowledged, or expired before any device had it."),
+    ...(rows.length > 1 ? [bulk(found.dead_letters, again)] : []),
     table(["user", "device", "notification", "why", "sent", "since", ""], rows, user ? `No dead letters of ${user}.` : "No dead letters."),
     ...(found.next ? [make("p", { class: "nothing" }, "There are more; settle these first, or use the API.")] : []),
+  );
+}
+
+/**
+ * Settle all letters that are shown, after a question that says what will be done.
+ * @param {any[]} letters @param {() => Promise<void>} again
+ */
+function bulk(letters, again) {
+  const users = new Set(letters.map(({ user }) => user ?? "a broker")).size;
+  const causes = Object.entries(Object.groupBy(letters, ({ cause }) => cause)).map(([cause, each]) => `${each?.length} by ${cause}`);
+  const what = `${count(letters.length)} letters of ${count(users)} users (${causes.join(", ")})`;
+  const told = make("span", { role: "status" });
+  /** @param {(id: number) => Promise<unknown>} settle */
+  const each = (settle) => async () => {
+    try {
+      for (const [at, { id }] of letters.entries()) {
+        await settle(id);
+        told.textContent = `${count(at + 1)} of ${count(letters.length)}`;
+      }
+    } finally {
+      await again();
+    }
+  };
+  return make(
+    "p",
+    { class: "actions" },
+    button("Replay all shown", each((id) => ask(`/v1/admin/dead-letters/${id}/replay`, { method: "POST" })), `Replay ${what}? Each is sent to its device again.`),
+    button("Discard all shown", each((id) => ask(`/v1/admin/dead-letters/${id}`, { method: "DELETE" })), `Discard ${what}? They are delivered to nobody.`),
+    told,
+  );
+}
+
+/** @param {HTMLElement} place @param {AbortSignal} signal */
+export async function showConnectors(place, signal) {
+  const { connectors, node } = await ask("/v1/admin/connectors", { signal });
+  const rows = connectors.map((/** @type {any} */ each) => [
+    each.name,
+    each.kind,
+    badge(each.state),
+    count(each.taken),
+    count(each.refused),
+    each.lag === null ? "-" : count(each.lag),
+    each.reason ?? "",
+  ]);
+  place.replaceChildren(
+    make("h1", {}, "Connectors"),
+    make("p", {}, `What node ${node} takes from brokers.`),
+    table(["connector", "broker", "state", "taken", "refused", "lag", "why"], rows, "No connector is configured (docs/connectors.md)."),
   );
 }
 
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function showSpool(place, signal) {
   const again = () => showSpool(place, signal);
+  const { hops } = await ask("/readyz", { signal });
+  if (hops.spool === undefined) {
+    const why = "There is no spool, since this node has no Redis: while the store is away, posts are refused with 503.";
+    place.replaceChildren(make("h1", {}, "Spool"), make("p", { class: "nothing" }, why));
+    return;
+  }
   const found = await ask("/v1/admin/spool", { signal });
   const rows = found.poisoned.map((/** @type {any} */ each) => [
     each.entry,

@@ -10,9 +10,9 @@ import { make } from "../inbox/dom.js";
  */
 export function table(heads, rows, nothing) {
   if (rows.length === 0) return make("p", { class: "nothing" }, nothing);
-  const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)));
+  const head = make("tr", {}, ...heads.map((text) => (text ? make("th", { scope: "col" }, text) : make("td"))));
   const body = rows.map((cells) => make("tr", {}, ...cells.map((cell) => make("td", {}, cell))));
-  return make("div", { class: "wide" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
+  return make("div", { class: "wide", tabIndex: 0 }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
 /** @param {[string, Cell][]} pairs */

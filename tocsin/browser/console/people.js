@@ -67,6 +67,35 @@ export async function showUser(place, signal, user) {
   );
 }
 
+/** Steps of a timeline; more would be a ledger. */
+const STEPS_MAX = 40;
+
+/**
+ * What happened to a notification, in the order of time, as far as the store has it.
+ * @param {any} notification @param {any[]} deliveries
+ */
+export function stepsOf(notification, deliveries) {
+  /** @type {[string, string][]} */
+  const steps = [[notification.created_at, "posted"]];
+  if (notification.deliver_at) steps.push([notification.deliver_at, "due"]);
+  if (notification.revision > 1) steps.push([notification.updated_at, `changed, to revision ${notification.revision}`]);
+  for (const { user, device, attempts, first_sent_at: sent, acknowledged_at: acknowledged, outcome, reason } of deliveries) {
+    const who = `${device} of ${user}`;
+    steps.push([sent, attempts > 1 ? `sent to ${who}, then ${attempts - 1} times more` : `sent to ${who}`]);
+    if (acknowledged) steps.push([acknowledged, `acknowledged by ${who}`]);
+    else if (outcome === "dead") steps.push([sent, `given up for ${who}: ${reason ?? "no answer"}`]);
+  }
+  return steps.filter(([at]) => at).sort(([one], [other]) => (one < other ? -1 : Number(one > other)));
+}
+
+/** @param {any} notification @param {any[]} deliveries */
+function timeline(notification, deliveries) {
+  const steps = stepsOf(notification, deliveries);
+  const shown = steps.slice(0, STEPS_MAX).map(([at, what]) => make("li", {}, make("time", { dateTime: at, title: at }, at.slice(11, 23)), what));
+  const more = steps.length > STEPS_MAX ? [make("li", { class: "nothing" }, `and ${count(steps.length - STEPS_MAX)} more in the ledger`)] : [];
+  return make("ol", { class: "timeline" }, ...shown, ...more);
+}
+
 /** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [id] */
 export async function showNotification(place, signal, id) {
   place.replaceChildren(make("h1", {}, "Notification"), lookup("Its id", id ?? "", (text) => goTo(`#/notifications/${encodeURIComponent(text)}`)));
@@ -94,6 +123,8 @@ export async function showNotification(place, signal, id) {
     make("h2", {}, found.title),
     make("p", {}, badge(found.state), ` ${found.category} · ${found.priority} · revision ${found.revision} · posted ${ago(found.created_at)}`),
     funnel,
+    make("h2", {}, "Timeline"),
+    timeline(found, ledger.deliveries),
     make("h2", {}, "Ledger"),
     table(["user", "device", "outcome", "sent", "first", "acknowledged"], rows, "No device was sent it yet."),
     ...(ledger.next ? [make("p", { class: "nothing" }, "There is more; the API has all of it.")] : []),

@@ -4,10 +4,11 @@
  */
 
 import { Tocsin } from "../client/index.js";
-import { icon, keepInStep, make } from "./dom.js";
-import { Item } from "./item.js";
+import { icon, make } from "./dom.js";
+import { Item, safeAddress } from "./item.js";
 import { LOOK } from "./look.js";
 import { PreferencesForm } from "./preferences.js";
+import { Rows } from "./rows.js";
 import { textsOf } from "./texts.js";
 
 const BELL = "M12 2a2 2 0 0 0-2 2v.6A6.5 6.5 0 0 0 5.5 11v5L4 18.5V20h16v-1.5L18.5 16v-5A6.5 6.5 0 0 0 14 4.6V4a2 2 0 0 0-2-2Zm-2.5 19a2.5 2.5 0 0 0 5 0Z";
@@ -112,6 +113,7 @@ export class TocsinInbox extends HTMLElement {
   #badge = make("span", { class: "badge", part: "badge", hidden: true });
   #bell = make("button", { class: "bell", part: "bell", type: "button" }, icon(BELL), this.#badge);
   #list = make("ul", { class: "list", role: "list" });
+  #rows = new Rows(this.#list, (/** @type {Notification} */ each, before) => this.#item.render(each, before));
   #empty = make("p", { class: "note" });
   #status = make("span");
   #retry = make("button", { type: "button", hidden: true });
@@ -156,8 +158,11 @@ export class TocsinInbox extends HTMLElement {
     this.#unread.onclick = () => this.#filter(true);
     this.#markAll.onclick = () => void this.#try(this.#tocsin?.markAll());
     this.#retry.onclick = () => this.#tocsin?.connect();
-    this.#list.onkeydown = (event) => this.#move(event);
-    this.#list.onscroll = () => void this.#loadMore();
+    this.#list.onkeydown = (event) => this.#archive(event);
+    this.#list.onscroll = () => {
+      this.#rows.scrolled();
+      void this.#loadMore();
+    };
     this.#panel.ontoggle = (event) => this.#toggled(/** @type {ToggleEvent} */ (event).newState === "open");
     this.shadowRoot?.replaceChildren(this.#bell, this.#panel, this.#aloud);
     this.#filter(this.#onlyUnread);
@@ -172,8 +177,7 @@ export class TocsinInbox extends HTMLElement {
     this.#markAll.hidden = unread === 0;
     if (this.#isOpen) {
       const shown = this.#shown(snapshot);
-      keepInStep(this.#list, shown, ({ id }) => id, (each, before) => this.#item.render(each, before));
-      this.#rove();
+      this.#rows.show(shown);
       this.#empty.hidden = shown.length > 0;
       this.#empty.textContent = !loaded ? this.#texts.loading : this.#onlyUnread ? this.#texts.emptyUnread : this.#texts.empty;
     }
@@ -216,7 +220,7 @@ export class TocsinInbox extends HTMLElement {
     this.#show(current);
     const unseen = current.notifications.filter(({ state }) => state === "unseen").map(({ id }) => id);
     if (unseen.length > 0) void this.#try(this.#tocsin.mark("seen", unseen));
-    /** @type {HTMLElement | null} */ (this.#list.querySelector(".item"))?.focus();
+    this.#rows.focus(0);
   }
 
   /** Show the preferences in the place of the list, or the list again. @param {boolean} isShown */
@@ -240,8 +244,8 @@ export class TocsinInbox extends HTMLElement {
   #open(notification) {
     if (notification.state !== "read") void this.#mark("read", notification.id);
     const event = new CustomEvent("open", { detail: notification, cancelable: true });
-    const { url } = this.#item.elementOf(notification.id)?.dataset ?? {};
-    if (this.dispatchEvent(event) && url !== undefined) location.assign(url);
+    const address = safeAddress(notification.url);
+    if (this.dispatchEvent(event) && address !== null) location.assign(address);
   }
 
   /** @param {Mark} state @param {string} id */
@@ -272,34 +276,12 @@ export class TocsinInbox extends HTMLElement {
     this.#isLoading = false;
   }
 
-  /** The arrows, Home and End go through the list, Delete archives. @param {KeyboardEvent} event */
-  #move(event) {
-    const items = /** @type {HTMLElement[]} */ ([...this.#list.children]);
-    const at = items.findIndex((each) => each === this.shadowRoot?.activeElement?.closest(".item"));
-    /** @type {Record<string, number>} */
-    const steps = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 };
-    const to = steps[event.key];
-    if (to !== undefined) {
-      event.preventDefault();
-      this.#focus(items[Math.max(0, Math.min(items.length - 1, to))]);
-    } else if (event.key === "Delete" && items[at]?.dataset.key !== undefined) {
-      const next = items[at + 1] ?? items[at - 1];
-      void this.#mark("archived", items[at].dataset.key);
-      this.#focus(next);
-    }
-  }
-
-  /** @param {HTMLElement | undefined} item */
-  #focus(item) {
-    if (item === undefined) return;
-    for (const each of this.#list.children) /** @type {HTMLElement} */ (each).tabIndex = -1;
-    item.tabIndex = 0;
-    item.focus();
-  }
-
-  /** One item is in the order of the tabulator: the focused one, or the first. */
-  #rove() {
-    const items = /** @type {HTMLElement[]} */ ([...this.#list.children]);
-    if (items.length > 0 && !items.some(({ tabIndex }) => tabIndex === 0)) /** @type {HTMLElement} */ (items[0]).tabIndex = 0;
+  /** Delete archives; the row behind it is the next. @param {KeyboardEvent} event */
+  #archive(event) {
+    const { at } = this.#rows;
+    const { id } = this.#tocsin === null ? {} : (this.#shown(this.#tocsin.inbox.current)[at] ?? {});
+    if (event.key !== "Delete" || id === undefined) return;
+    void this.#mark("archived", id);
+    this.#rows.focus(at);
   }
 }

@@ -25,7 +25,8 @@ export class Item {
   #wishes;
   #relative;
   #exact;
-  /** @type {Map<string, WeakRef<HTMLElement>>} */ #elements = new Map();
+  /** What an element shows, and in which minute: of that, nothing has to be done. @type {WeakMap<HTMLElement, [Notification, number]>} */
+  #drawn = new WeakMap();
 
   /** @param {string} lang @param {import("./texts.js").Texts} texts @param {Wishes} wishes */
   constructor(lang, texts, wishes) {
@@ -35,26 +36,27 @@ export class Item {
     this.#exact = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "short" });
   }
 
-  /** @param {string} id */
-  elementOf(id) {
-    return this.#elements.get(id)?.deref();
-  }
-
   /**
    * The element of a notification: the one before, brought up to date, or a new one.
    * @param {Notification} notification @param {HTMLElement | undefined} before
    */
   render(notification, before) {
     const element = before ?? this.#make();
+    const minute = Math.floor(Date.now() / 60_000);
+    const [drawn, drawnIn] = this.#drawn.get(element) ?? [];
+    if (drawn === notification && drawnIn === minute) return element;
+    this.#drawn.set(element, [notification, minute]);
     const { id, title, body, url, state, priority, created_at: created } = notification;
     const isUnread = state !== "read";
     const parts = /** @type {Record<string, any>} */ (/** @type {any} */ (element).parts);
     setText(parts.name, title);
     setText(parts.body, body ?? "");
-    parts.body.hidden = body === null || body === "";
-    setText(parts.time, this.#ago(Date.parse(created)));
-    parts.time.dateTime = created;
-    parts.time.title = this.#exact.format(new Date(created));
+    parts.body.hidden = parts.body.textContent === "";
+    const time = Date.parse(created);
+    const isKnown = Number.isFinite(time);
+    setText(parts.time, isKnown ? this.#ago(time) : "");
+    parts.time.dateTime = isKnown ? created : "";
+    parts.time.title = isKnown ? this.#exact.format(time) : "";
     parts.read.title = isUnread ? this.#texts.markRead : this.#texts.markUnread;
     parts.read.setAttribute("aria-label", parts.read.title);
     parts.read.replaceChildren(icon(isUnread ? READ : UNREAD));
@@ -69,7 +71,6 @@ export class Item {
     element.onkeydown = (event) => {
       if (event.key === "Enter" && event.target === element) this.#wishes.open(notification);
     };
-    this.#elements.set(id, new WeakRef(element));
     return element;
   }
 
@@ -98,10 +99,10 @@ export class Item {
 
 /**
  * Where a notification may lead; null where it leads nowhere.
- * @param {string | null} url
+ * @param {unknown} url
  */
 export function safeAddress(url) {
-  if (url === null) return null;
+  if (typeof url !== "string") return null;
   try {
     const { protocol, href } = new URL(url, location.origin);
     return protocol === "https:" || protocol === "http:" ? href : null;

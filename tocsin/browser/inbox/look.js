@@ -40,6 +40,8 @@ header button { padding: 4px 10px; color: var(--tocsin-muted); }
 header button[aria-pressed="true"] { color: var(--tocsin-text); background: var(--tocsin-hover); font-weight: 600; }
 header button:hover { color: var(--tocsin-text); }
 .list { flex: 1; min-block-size: 120px; margin: 0; padding: 0; overflow-y: auto; overscroll-behavior: contain; list-style: none; }
+.list::before { content: ""; display: block; block-size: var(--before, 0); }
+.list::after { content: ""; display: block; block-size: var(--after, 0); }
 .item { position: relative; display: grid; grid-template-columns: 20px 1fr auto; gap: 0 4px; padding: 12px 12px 12px 8px;
   border-block-end: 1px solid var(--tocsin-line); cursor: default; }
 .item[data-url] { cursor: pointer; }

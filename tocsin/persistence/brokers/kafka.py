@@ -13,35 +13,33 @@ and is never skipped in silence: an operator has to say so (`skip`).
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import trio
 import trio_asyncio
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition, errors
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
+from tocsin.persistence.brokers.kafka_calls import (
+    CLOSE_TIMEOUT,
+    TIMEOUT,
+    KafkaBrokers,
+    answered,
+    in_time,
+    start,
+)
 from tocsin.persistence.brokers.loops import connector_loop
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import (
     BrokerMessage,
     Source,
-    SourceAway,
     SourceRefused,
     key_of,
     read_headers,
 )
 
-T = TypeVar("T")
-
-_START_TIMEOUT: Final = 15.0
-"""Seconds to find the brokers and what topics there are."""
-_TIMEOUT: Final = 15.0
-"""Seconds for an answer of the brokers, beyond the wait that was asked for."""
-_CLOSE_TIMEOUT: Final = 2.0
-"""Seconds for leaving the group in order; without it, the session has to time out."""
 _REVOKED_WAIT: Final = 5.0
 """Seconds that the batch in hand has before its partitions go to another node."""
 _SESSION_MS: Final = 10_000
@@ -50,32 +48,21 @@ _HEARTBEAT_MS: Final = 2_000
 """Milliseconds between two heartbeats: a few may be lost."""
 _POLL_INTERVAL_MS: Final = 120_000
 """Milliseconds without a poll after which aiokafka leaves the group; `hold` polls each second."""
-_REQUEST_MS: Final = 10_000
-"""Milliseconds for one request of aiokafka's own."""
-_METADATA_MS: Final = 10_000
-"""Milliseconds after which topics and partitions are looked up anew."""
 _MS: Final = 1000
 """Milliseconds in a second: aiokafka counts in the former."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicsPlace:
-    """Which *topics*, at which brokers (*servers*, host and port each), and the *group* to take as.
+    """Which *topics*, at which *brokers*, and the *group* to take as.
 
-    *start* is where a group without offsets begins: `earliest` or `latest`. *security* is the
-    protocol's name in Kafka; *sasl* the mechanism, or empty. *ca_file* names an authority's
-    certificate, if it is none that the system knows.
+    *start* is where a group without offsets begins: `earliest` or `latest`.
     """
 
-    servers: tuple[str, ...]
+    brokers: KafkaBrokers
     topics: tuple[str, ...]
     group: str
     start: str
-    security: str = "PLAINTEXT"
-    sasl: str = ""
-    user: str = ""
-    password: str = field(default="", repr=False)
-    ca_file: str | None = None
 
 
 class _Spot(NamedTuple):
@@ -91,12 +78,12 @@ async def connect(place: TopicsPlace, faults: LoopFaults) -> AsyncIterator[Sourc
     async with connector_loop(faults):
         consumer = _consumer(place)
         try:
-            await _start(consumer)
+            await start(consumer.start, place.brokers)
             source = TopicsSource(consumer, place)
             await source.begin()
             yield source
         finally:
-            with trio.move_on_after(_CLOSE_TIMEOUT, shield=True), suppress(Exception):
+            with trio.move_on_after(CLOSE_TIMEOUT, shield=True), suppress(Exception):
                 await trio_asyncio.aio_as_trio(consumer.stop)()
 
 
@@ -119,7 +106,7 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
     async def take(self, limit: int, wait: float) -> Sequence[BrokerMessage]:
         self._consumer.resume(*self._consumer.paused())
         await self._pass_over()
-        with _in_time(wait + _TIMEOUT):
+        with in_time(wait + TIMEOUT):
             found = await self._records(limit, wait)
         taken = [self._message(each) for records in found.values() for each in records]
         if taken:
@@ -133,14 +120,14 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
         last: dict[TopicPartition, int] = {}
         for each in taken:
             last[each.token.partition] = each.token.offset + 1
-        with _in_time(_TIMEOUT):
-            await _answered(self._consumer.commit, last)
+        with in_time(TIMEOUT):
+            await answered(self._consumer.commit, last)
         self._release()
 
     async def hold(self, taken: Sequence[BrokerMessage]) -> None:
         # Polling keeps the membership; paused partitions give nothing meanwhile.
         self._consumer.pause(*self._consumer.assignment())
-        with _in_time(_TIMEOUT):
+        with in_time(TIMEOUT):
             await self._records(1, 0.0)
 
     async def skip(self, place: str) -> None:
@@ -161,11 +148,11 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
         partitions = list(self._consumer.assignment())
         if not partitions:
             return 0
-        with _in_time(_TIMEOUT):
-            ends = await _answered(self._consumer.end_offsets, partitions)
+        with in_time(TIMEOUT):
+            ends = await answered(self._consumer.end_offsets, partitions)
             waiting = self._in_hand
             for partition in partitions:
-                waiting += ends[partition] - await _answered(self._consumer.position, partition)
+                waiting += ends[partition] - await answered(self._consumer.position, partition)
         return max(0, waiting)
 
     # --- Of the group ----------------------------------------------------------------------------
@@ -186,7 +173,7 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _records(self, limit: int, wait: float) -> dict[TopicPartition, list[Any]]:
         try:
-            found: dict[TopicPartition, list[Any]] = await _answered(
+            found: dict[TopicPartition, list[Any]] = await answered(
                 self._consumer.getmany, timeout_ms=round(wait * _MS), max_records=limit
             )
         except SourceRefused as error:
@@ -196,22 +183,22 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _positions(self) -> str:
         places = []
         for partition in sorted(self._consumer.assignment()):
-            offset = await _answered(self._consumer.position, partition)
+            offset = await answered(self._consumer.position, partition)
             places.append(f"{partition.topic}/{partition.partition}/{offset}")
         return ", ".join(places)
 
     async def _pass_over(self) -> None:
         for spot in self._skips & {
-            _Spot(each, await _answered(self._consumer.position, each))
+            _Spot(each, await answered(self._consumer.position, each))
             for each in self._consumer.assignment() & {spot.partition for spot in self._skips}
         }:
             self._consumer.seek(spot.partition, spot.offset + 1)
-            with _in_time(_TIMEOUT):
-                await _answered(self._consumer.commit, {spot.partition: spot.offset + 1})
+            with in_time(TIMEOUT):
+                await answered(self._consumer.commit, {spot.partition: spot.offset + 1})
 
     async def _look_for_topics(self) -> None:
-        with _in_time(_TIMEOUT):
-            there = await _answered(self._consumer.topics)
+        with in_time(TIMEOUT):
+            there = await answered(self._consumer.topics)
         if missing := sorted(set(self._place.topics) - set(there)):
             raise SourceRefused(f"there is no topic {', '.join(missing)}, or no right to read it")
 
@@ -230,41 +217,8 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
         )
 
 
-async def _start(consumer: AIOKafkaConsumer) -> None:
-    """Connect *consumer*. Cancelled, it has a moment to come to its end: aiokafka leaves sockets
-    open that it was opening.
-    """
-    started = trio.Event()
-    scope = trio.CancelScope(shield=True)
-
-    async def start() -> None:
-        with scope, _in_time(_START_TIMEOUT):
-            await _answered(consumer.start)
-        started.set()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(start)
-        try:
-            await started.wait()
-        finally:
-            scope.deadline = trio.current_time() + _CLOSE_TIMEOUT
-
-
 def _consumer(place: TopicsPlace) -> AIOKafkaConsumer:
-    options: dict[str, Any] = {"security_protocol": place.security}
-    if place.security.endswith("SSL"):
-        context = ssl.create_default_context(cafile=place.ca_file)
-        # From 3.13 on, Python asks for extensions that `openssl req -x509` leaves out.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        options["ssl_context"] = context
-    if place.sasl:
-        options |= {
-            "sasl_mechanism": place.sasl,
-            "sasl_plain_username": place.user,
-            "sasl_plain_password": place.password,
-        }
     return AIOKafkaConsumer(
-        bootstrap_servers=list(place.servers),
         group_id=place.group,
         auto_offset_reset=place.start,
         enable_auto_commit=False,
@@ -272,49 +226,5 @@ def _consumer(place: TopicsPlace) -> AIOKafkaConsumer:
         session_timeout_ms=_SESSION_MS,
         heartbeat_interval_ms=_HEARTBEAT_MS,
         max_poll_interval_ms=_POLL_INTERVAL_MS,
-        request_timeout_ms=_REQUEST_MS,
-        metadata_max_age_ms=_METADATA_MS,
-        **options,
+        **place.brokers.options(),
     )
-
-
-@contextmanager
-def _in_time(seconds: float) -> Iterator[None]:
-    """Raise `SourceAway` if the block takes longer than *seconds*."""
-    try:
-        with trio.fail_after(seconds):
-            yield
-    except trio.TooSlowError:
-        raise SourceAway(f"the brokers did not answer within {seconds:g} s") from None
-
-
-_REFUSALS: Final = (
-    errors.AuthenticationFailedError,
-    errors.AuthenticationMethodNotSupported,
-    errors.SaslAuthenticationFailed,
-    errors.UnsupportedSaslMechanismError,
-    errors.TopicAuthorizationFailedError,
-    errors.GroupAuthorizationFailedError,
-    errors.UnknownTopicOrPartitionError,
-    errors.UnsupportedCodecError,
-    errors.CorruptRecordException,
-    errors.InvalidTopicError,
-    ssl.SSLError,
-)
-"""Errors that an operator has to mend."""
-
-
-async def _answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
-    """The answer to *call* of aiokafka, from Trio. Raises `SourceAway` and `SourceRefused`."""
-    try:
-        answer: T = await trio_asyncio.aio_as_trio(call)(*arguments, **options)
-    except _REFUSALS as error:
-        raise SourceRefused(_described(error)) from error
-    except (errors.KafkaError, OSError) as error:
-        raise SourceAway(_described(error)) from error
-    return answer
-
-
-def _described(error: BaseException) -> str:
-    """*error* in a line of bounded length."""
-    return f"{type(error).__name__}: {str(error)[:200]}"

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from tocsin.persistence.sink import BrokerSink, ReceiptMessage
 from tocsin.persistence.source import BrokerMessage, Source, SourceAway, SourceElsewhere, key_of
 
 
@@ -83,6 +84,14 @@ class MemoryQueue:
             self._sources.discard(source)
             self.give_back(source)
 
+    @asynccontextmanager
+    async def connect_sink(self) -> AsyncIterator[BrokerSink]:
+        """Open a connection that puts receipts in, as `ConnectSink` has it."""
+        await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+        yield MemorySink(self)
+
     # --- For its connections ---------------------------------------------------------------------
 
     async def next(self, limit: int, wait: float) -> list[BrokerMessage]:
@@ -97,6 +106,20 @@ class MemoryQueue:
         self._waiting = sorted([*source.in_hand, *self._waiting], key=lambda each: each.token)
         source.in_hand = []
         self._arrival.set()
+
+
+class MemorySink:
+    """A connection to *queue*: `BrokerSink`. A receipt's headers come along, with its id."""
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self._queue = queue
+
+    async def carry(self, batch: Sequence[ReceiptMessage]) -> None:
+        await trio.lowlevel.checkpoint()
+        for message in batch:
+            if self._queue.error is not None:
+                raise self._queue.error
+            self._queue.put(message.body, message.headers, at=1)
 
 
 class MemorySource:

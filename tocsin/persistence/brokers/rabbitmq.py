@@ -11,19 +11,18 @@ seen only in the channel's own list of consumers.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import aiormq
 import trio
-import trio_asyncio
 from aiormq.abc import DeliveredMessage
 
-from tocsin.persistence.brokers.loops import connector_loop
+from tocsin.persistence.brokers.rabbitmq_calls import answered, open_channel
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import (
     BrokerMessage,
@@ -35,15 +34,6 @@ from tocsin.persistence.source import (
     read_headers,
 )
 
-T = TypeVar("T")
-
-
-_HEARTBEAT: Final = 10
-"""Seconds between two heartbeats; a broker that hangs is noticed after three or four."""
-_TIMEOUT: Final = 10.0
-"""Seconds for an answer of the broker."""
-_CLOSE_TIMEOUT: Final = 1.0
-"""Seconds for closing in order; a broker that hangs is left without it."""
 _MS: Final = 1000
 """Milliseconds in a second: AMQP's timestamps have no more than seconds."""
 
@@ -51,7 +41,7 @@ _MS: Final = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePlace:
     """Which *queue*, at which broker (*url*). With *declare*, a missing one is made, durable and of
-    the quorum type. At most *batch* messages are in hand.
+    the quorum type. At most *batch* messages are in hand. *ca_file* is as in `open_channel`.
     """
 
     url: str = field(repr=False)
@@ -59,25 +49,16 @@ class QueuePlace:
     ordered: bool
     declare: bool
     batch: int
+    ca_file: str | None = None
 
 
 @asynccontextmanager
 async def connect(place: QueuePlace, faults: LoopFaults) -> AsyncIterator[Source]:
     """Open the queue at *place*, in an asyncio loop of its own; as `Connect`."""
-    async with connector_loop(faults):
-        separator = "&" if "?" in place.url else "?"
-        # Kept before it is connected, so that it is closed whatever happens.
-        connection = aiormq.Connection(f"{place.url}{separator}heartbeat={_HEARTBEAT}")
-        try:
-            await _answered(connection.connect)
-            channel = await _answered(connection.channel, publisher_confirms=False)
-            assert isinstance(channel, aiormq.Channel)
-            source = QueueSource(channel, place)
-            await source.begin()
-            yield source
-        finally:
-            with trio.move_on_after(_CLOSE_TIMEOUT, shield=True), suppress(Exception):
-                await trio_asyncio.aio_as_trio(connection.close)()
+    async with open_channel(place.url, faults, ca_file=place.ca_file) as channel:
+        source = QueueSource(channel, place)
+        await source.begin()
+        yield source
 
 
 class QueueSource:
@@ -98,15 +79,15 @@ class QueueSource:
         Cancelled, the channel is to be closed.
         """
         channel, queue = self._channel, self._place.queue
-        await _answered(channel.basic_qos, prefetch_count=self._place.batch)
+        await answered(channel.basic_qos, prefetch_count=self._place.batch)
         if self._place.declare:
             arguments: dict[str, Any] = {"x-queue-type": "quorum"}
-            await _answered(channel.queue_declare, queue, durable=True, arguments=arguments)
+            await answered(channel.queue_declare, queue, durable=True, arguments=arguments)
         else:
-            await _answered(channel.queue_declare, queue, passive=True)
+            await answered(channel.queue_declare, queue, passive=True)
         channel.closing.add_done_callback(lambda _: self._arrived.close())
         try:
-            consuming = await _answered(
+            consuming = await answered(
                 channel.basic_consume, queue, self._deliver, exclusive=self._place.ordered
             )
         except SourceRefused as error:
@@ -139,7 +120,7 @@ class QueueSource:
         if self._channel.is_closed:
             raise SourceAway("the channel was closed")
         # The tags of a channel rise, and the batch is all that was taken: one is for all before it.
-        await _answered(self._channel.basic_ack, taken[-1].token, multiple=True)
+        await answered(self._channel.basic_ack, taken[-1].token, multiple=True)
         self._in_hand -= len(taken)
 
     async def hold(self, taken: Sequence[BrokerMessage]) -> None:
@@ -159,7 +140,7 @@ class QueueSource:
 
     async def lag(self) -> int | None:
         # The broker counts those that wait; those that it has pushed are in hand, or arrived.
-        found = await _answered(self._channel.queue_declare, self._place.queue, passive=True)
+        found = await answered(self._channel.queue_declare, self._place.queue, passive=True)
         arrived = self._arrivals.statistics().current_buffer_used
         return int(found.message_count or 0) + arrived + self._in_hand
 
@@ -188,33 +169,3 @@ def _unix_ms(at: datetime | None) -> int | None:
         return None if at is None else round(at.timestamp() * _MS)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-async def _answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
-    """The answer to *call* of aiormq, from Trio. Raises `SourceAway` and `SourceRefused`."""
-    try:
-        with trio.fail_after(_TIMEOUT):
-            answer: T = await trio_asyncio.aio_as_trio(call)(*arguments, **options)
-            return answer
-    except trio.TooSlowError:
-        raise SourceAway(f"the broker did not answer within {_TIMEOUT:g} s") from None
-    except _REFUSALS as error:
-        raise SourceRefused(_described(error)) from error
-    except (aiormq.AMQPError, OSError, EOFError, RuntimeError) as error:
-        raise SourceAway(_described(error)) from error
-
-
-_REFUSALS: Final = (
-    aiormq.exceptions.ProbableAuthenticationError,
-    aiormq.exceptions.AuthenticationError,
-    aiormq.exceptions.ChannelAccessRefused,
-    aiormq.exceptions.ChannelNotFoundEntity,
-    aiormq.exceptions.ChannelLockedResource,
-    aiormq.exceptions.ChannelPreconditionFailed,
-)
-"""Errors that an operator has to mend."""
-
-
-def _described(error: BaseException) -> str:
-    """*error* in a line, without the address, which may have a password in it."""
-    return f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__

@@ -20,15 +20,15 @@ from typing import Any, Final
 import trio
 
 from tocsin.persistence.brokers.loops import connector_loop
+from tocsin.persistence.brokers.redis_calls import TIMEOUT, answered
 from tocsin.persistence.bus import BusUnavailable
 from tocsin.persistence.loop_faults import LoopFaults
-from tocsin.persistence.redis.client import Command, RedisClient, WrongKind
+from tocsin.persistence.redis.client import Command, RedisClient
 from tocsin.persistence.source import (
     BrokerMessage,
     Source,
     SourceAway,
     SourceElsewhere,
-    SourceRefused,
     key_of,
     read_headers,
 )
@@ -36,8 +36,6 @@ from tocsin.persistence.source import (
 _CONSUMER: Final = "tocsin"
 _BODY: Final = "body"
 """The field of an entry that holds the notification; the other fields are its headers."""
-_TIMEOUT: Final = 5.0
-"""Seconds for a command: longer than a read blocks."""
 _BLOCK_MAX: Final = 2.0
 """Seconds that one read blocks at most; the lease is renewed between two."""
 _LEASE: Final = 6.0
@@ -65,7 +63,6 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 return 0
 """
-_REFUSED: Final = ("NOAUTH", "WRONGPASS", "NOPERM", "AuthenticationError", "invalid username")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +86,7 @@ async def connect(place: StreamPlace, holder: str, faults: LoopFaults) -> AsyncI
     *holder* names this node; *faults* counts the exceptions of the loop.
     """
     async with connector_loop(faults):
-        client = RedisClient(place.url, prefix="", timeout=_TIMEOUT)
+        client = RedisClient(place.url, prefix="", timeout=TIMEOUT)
         source = RedisStreamSource(client, place, holder)
         try:
             await source.begin()
@@ -212,17 +209,12 @@ class RedisStreamSource:
 
     async def _call(self, *commands: Command) -> list[Any]:
         try:
-            return await self._client.call(*commands)
-        except WrongKind as error:
-            raise SourceRefused(f"{self._place.stream} is no stream") from error
-        except BusUnavailable as error:
-            text = str(error)
-            if "NOGROUP" in text or "UNBLOCKED" in text:
+            return await answered(self._client, self._place.stream, *commands)
+        except SourceAway as error:
+            if "NOGROUP" in str(error) or "UNBLOCKED" in str(error):
                 # Flushed or deleted under us. The next incarnation makes the group anew.
                 raise SourceAway("the stream or its group is gone") from error
-            if any(word in text for word in _REFUSED):
-                raise SourceRefused("Redis does not take these credentials") from error
-            raise SourceAway(text) from error
+            raise
 
     # --- Entries ---------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import msgspec
 import trio
 
 from tocsin.persistence.brokers.aws_signature import AwsCredentials, AwsScope, aws_signed
+from tocsin.persistence.brokers.tls import tls_of
 from tocsin.persistence.source import SourceAway, SourceRefused
 
 BATCH_MAX: Final = 10
@@ -162,22 +163,12 @@ async def open_sqs(place: SqsPlace) -> AsyncIterator[SqsClient]:
     Raises `SourceRefused` if the authority's certificate cannot be read.
     """
     async with httpcore.AsyncConnectionPool(
-        ssl_context=_tls(place) if urlsplit(place.url).scheme == "https" else None,
+        ssl_context=tls_of(place.ca_file) if urlsplit(place.url).scheme == "https" else None,
         max_connections=place.pollers + 1,
         keepalive_expiry=_KEPT_FOR,
         network_backend=httpcore.TrioBackend(),
     ) as pool:
         yield SqsClient(place, pool)
-
-
-def _tls(place: SqsPlace) -> ssl.SSLContext:
-    try:
-        tls = ssl.create_default_context(cafile=place.ca_file)
-    except OSError as error:
-        raise SourceRefused(f"the file with the authority's certificate: {error}") from error
-    # From 3.13 on, Python asks for extensions that `openssl req -x509` leaves out.
-    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return tls
 
 
 async def _read(response: httpcore.Response) -> bytes:

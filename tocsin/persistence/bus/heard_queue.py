@@ -18,7 +18,7 @@ HEARD_BYTES_MAX = 64 << 20
 """Bytes of payload that may wait: so much memory a slow node may lose to them."""
 
 
-class Hearing:
+class HeardQueue:
     """A queue of envelopes and gaps, of which one task takes."""
 
     def __init__(self, messages_max: int = HEARD_MAX, bytes_max: int = HEARD_BYTES_MAX) -> None:

@@ -24,7 +24,7 @@ from tocsin.persistence.bus import (
     Heard,
     Said,
 )
-from tocsin.persistence.bus.heard_queue import Hearing
+from tocsin.persistence.bus.heard_queue import HeardQueue
 from tocsin.persistence.bus.memory_presence import Leases, MemoryPresence
 from tocsin.persistence.bus.memory_spool import Entries, MemorySpool
 
@@ -138,7 +138,7 @@ class MemoryBus:
         self._broker = broker
         # A dictionary, for its order: a `Gap` lists the channels in the same order in every run.
         self._wanted: dict[str, None] = {}
-        self._heard = Hearing()
+        self._heard = HeardQueue()
         self._closed = True
 
     async def open(self) -> None:

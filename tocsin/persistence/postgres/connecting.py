@@ -96,6 +96,9 @@ class Connection(_Connection):
     pipeline: Pipeline
     schema: str
     journal: str
+    # Attributes of asyncpg's own, which its types do not show; contract tests watch them.
+    _transport: asyncio.Transport
+    _protocol: Any
 
     @property
     def begin(self) -> str:
@@ -233,8 +236,7 @@ class Connector:
         """Set TCP options: keepalives, so that the network does not forget a silent connection, and
         a time limit for unacknowledged bytes, so that a forgotten one is noticed.
         """
-        transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
-        found = transport.get_extra_info("socket")
+        found = connection._transport.get_extra_info("socket")
         link = self._link
         if found is None or found.family not in (socket.AF_INET, socket.AF_INET6):
             return

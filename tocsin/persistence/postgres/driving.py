@@ -47,7 +47,7 @@ class Pause:
 
 def take_over(connection: Connection) -> None:
     """Let asyncio read *connection* no longer, if that is possible."""
-    transport: Any = connection._transport  # type: ignore[attr-defined]
+    transport = connection._transport
     if not connection.is_pooled and transport.get_extra_info("sslcontext") is None:
         transport.pause_reading()
         connection.is_taken_over = True
@@ -57,7 +57,7 @@ def hand_back(connection: Connection) -> None:
     """Let asyncio read *connection* again, if it was taken over."""
     if connection.is_taken_over:
         connection.is_taken_over = False
-        connection._transport.resume_reading()  # type: ignore[attr-defined]
+        connection._transport.resume_reading()
 
 
 def is_silent(connection: Connection) -> bool:
@@ -80,8 +80,7 @@ async def drive(connection: Connection, work: Coroutine[Any, Any, T]) -> T:
     Raises what *work* raises, or `ConnectionResetError` if writing to the server has failed.
     Cancelled, it leaves the connection in a state that is not known.
     """
-    transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
-    protocol: Any = connection._protocol  # type: ignore[attr-defined]
+    transport, protocol = connection._transport, connection._protocol
     descriptor = _socket_of(connection)
     waiter: asyncio.Future[Any] | Pause | None = None
     try:
@@ -126,5 +125,5 @@ def _receive(descriptor: int, protocol: asyncio.Protocol) -> None:
 
 
 def _socket_of(connection: Connection) -> int:
-    number: int = connection._transport.get_extra_info("socket").fileno()  # type: ignore[attr-defined]
+    number: int = connection._transport.get_extra_info("socket").fileno()
     return number

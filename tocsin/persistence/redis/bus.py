@@ -19,7 +19,7 @@ from tocsin.persistence.bus import (
 )
 from tocsin.persistence.redis.client import Command, RedisClient, Reply
 from tocsin.persistence.redis.presence import NOW
-from tocsin.persistence.redis.subscriber import RedisEars
+from tocsin.persistence.redis.subscriber import RedisSubscriber
 
 MESSAGES_MAX = 500
 """Envelopes in one command, which keeps Redis busy, and others waiting, for a millisecond."""
@@ -71,12 +71,12 @@ class RedisBus:
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
-        self._ears = RedisEars(client)
+        self._subscriber = RedisSubscriber(client)
         self._disconnected = f"{client.prefix}disconnected"
 
     async def open(self) -> None:
         await self._client.call(("PING",))
-        await self._ears.open()
+        await self._subscriber.open()
 
     async def publish(self, messages: Sequence[Said]) -> None:
         starts = range(0, len(messages), MESSAGES_MAX)
@@ -85,13 +85,13 @@ class RedisBus:
         )
 
     async def subscribe(self, channels: Iterable[str]) -> None:
-        await self._ears.subscribe(channels)
+        await self._subscriber.subscribe(channels)
 
     async def unsubscribe(self, channels: Iterable[str]) -> None:
-        await self._ears.unsubscribe(channels)
+        await self._subscriber.unsubscribe(channels)
 
     async def receive(self) -> Sequence[Heard]:
-        return await self._ears.receive()
+        return await self._subscriber.receive()
 
     async def keep_disconnected(self, marks: Iterable[bytes]) -> None:
         await self._on_marks(KEEP_DISCONNECTED, DISCONNECTED_MAX, *marks)
@@ -102,7 +102,7 @@ class RedisBus:
         return dict(zip(found[::2], ages, strict=True))
 
     async def aclose(self) -> None:
-        await self._ears.aclose()
+        await self._subscriber.aclose()
 
     async def _on_marks(self, script: str, *arguments: bytes | int) -> Reply:
         key = self._disconnected
@@ -111,6 +111,6 @@ class RedisBus:
         return reply
 
     def _publication(self, messages: Sequence[Said]) -> Command:
-        name = self._ears.channel
+        name = self._subscriber.channel
         arguments = [part for each in messages for part in (name(each.channel), each.payload)]
         return ("EVAL", PUBLISH, 0, *arguments)

@@ -96,7 +96,7 @@ class RedisClient:
         self._connection: AbstractConnection | None = None
 
     def make_connection(self) -> AbstractConnection:
-        connection: AbstractConnection = self._factory.make_connection()  # type: ignore[no-untyped-call]
+        connection: AbstractConnection = self._factory.make_connection()
         return connection
 
     async def call(self, *commands: Command) -> list[Reply]:
@@ -190,7 +190,7 @@ class RedisClient:
         if connection is None:
             # Stored before it is connected, so that it is ended if connecting takes too long.
             connection = self._connection = self.make_connection()
-            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.connect()
         return connection
 
     def _disconnect(self) -> None:
@@ -265,7 +265,7 @@ def cut(connection: AbstractConnection) -> None:
     writer = connection._writer
     if writer is not None:
         writer.transport.abort()
-    connection._close()  # type: ignore[no-untyped-call]
+    connection._close()
 
 
 def described(error: BaseException, timeout: float) -> str:

@@ -21,7 +21,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from tocsin.persistence.bus import BusUnavailable, Gap, Heard, Said
-from tocsin.persistence.bus.heard_queue import Hearing
+from tocsin.persistence.bus.heard_queue import HeardQueue
 from tocsin.persistence.redis.client import (
     CLOSING,
     Command,
@@ -47,13 +47,13 @@ CHANNELS_MAX = 1000
 """Channels in one command: more would keep Redis busy, and other clients waiting."""
 
 
-class RedisEars:
+class RedisSubscriber:
     """Hears on the wanted channels while it is open; the methods are those of `Bus`."""
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._prefix = client.place.encode()
-        self._heard = Hearing()
+        self._heard = HeardQueue()
         self._subscriptions = Subscriptions()
         self._unsent: deque[Command] = deque()
         self._wake = asyncio.Event()
@@ -148,7 +148,7 @@ class RedisEars:
         speaker = None
         try:
             async with asyncio.timeout(self._client.timeout):
-                await connection.connect()  # type: ignore[no-untyped-call]
+                await connection.connect()
             self._begin()
             speaker = asyncio.ensure_future(self._speak(connection))
             await self._listen(connection)

@@ -12,6 +12,7 @@ from tocsin.persistence.scripts.statements import Row, Rows, Script, run
 from tocsin.persistence.scripts.topics.subscriptions import subscribed_topics
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.ingest_commands import ListIngest
+from tocsin.persistence.store.letter_commands import ListReceiptLetters, ListSendLetters
 from tocsin.persistence.store.queries import (
     DeviceInfo,
     Devices,
@@ -35,7 +36,7 @@ from tocsin.persistence.store.queries import (
 from tocsin.protocol.channel_preferences import NO_PREFERENCES, decode_preferences
 
 Q = TypeVar("Q")
-L = TypeVar("L", ListLetters, ListIngest)
+L = TypeVar("L", ListLetters, ListIngest, ListSendLetters, ListReceiptLetters)
 Numbered = Sequence[tuple[int, Q]]
 """Queries of one kind, each with its place in the batch, where its answer goes."""
 Answers = dict[int, Any]

@@ -38,7 +38,7 @@ _MARKS_SAVE: Final = pick(
 Numbered = tuple[int, MarkInbox]
 
 
-class _Place(msgspec.Struct):
+class _InboxRow(msgspec.Struct):
     """A row of an inbox as it is being marked; *sequence* is `None` until it changes."""
 
     user: str
@@ -52,7 +52,7 @@ class _Place(msgspec.Struct):
     was_read: bool = False
 
     @classmethod
-    def from_row(cls, row: Row) -> _Place:
+    def from_row(cls, row: Row) -> _InboxRow:
         """From a row of `marks_named`, `marks_unread` or `marks_any`."""
         return cls(
             row.user_id,
@@ -65,7 +65,7 @@ class _Place(msgspec.Struct):
         )
 
 
-_Places = dict[tuple[str, str], _Place]
+_InboxRows = dict[tuple[str, str], _InboxRow]
 """By user and notification."""
 
 
@@ -78,15 +78,15 @@ def mark_inboxes(
     commands = [(index, _limited(command, rows_max)) for index, command in commands]
     for turn in _rounds(commands):
         logs = yield from hold_users(command.user for _, command in turn)
-        places = yield from _read_places(turn, logs)
+        rows = yield from _read_rows(turn, logs)
         for index, command in turn:
-            results[index] = _mark(command, logs.get(command.user), places)
+            results[index] = _mark(command, logs.get(command.user), rows)
         yield from save_users(logs)
-        yield from _save_places(places)
+        yield from _save_rows(rows)
         facts += [
-            Fact(ReceiptKind.READ, place.notification, place.user, place.read_at)
-            for place in places.values()
-            if place.read_at is not None and not place.was_read
+            Fact(ReceiptKind.READ, row.notification, row.user, row.read_at)
+            for row in rows.values()
+            if row.read_at is not None and not row.was_read
         ]
 
 
@@ -113,7 +113,7 @@ def _rounds(commands: Sequence[Numbered]) -> list[list[Numbered]]:
     return rounds
 
 
-def _read_places(turn: Sequence[Numbered], logs: dict[str, UserLog]) -> Script[_Places]:
+def _read_rows(turn: Sequence[Numbered], logs: dict[str, UserLog]) -> Script[_InboxRows]:
     named = {
         (command.user, notification): None
         for _, command in turn
@@ -131,7 +131,7 @@ def _read_places(turn: Sequence[Numbered], logs: dict[str, UserLog]) -> Script[_
     rows += yield from _list("marks_unread", unread)
     rest = [command for command in listing if command.mark not in ("seen", "read")]
     rows += yield from _list("marks_any", rest)
-    return {(row.user_id, row.notification_id): _Place.from_row(row) for row in rows}
+    return {(row.user_id, row.notification_id): _InboxRow.from_row(row) for row in rows}
 
 
 def _list(name: str, commands: Sequence[MarkInbox]) -> Script[Rows]:
@@ -152,19 +152,19 @@ def _list(name: str, commands: Sequence[MarkInbox]) -> Script[Rows]:
     )
 
 
-def _mark(command: MarkInbox, log: UserLog | None, places: _Places) -> Marked | BeyondHead:
+def _mark(command: MarkInbox, log: UserLog | None, rows: _InboxRows) -> Marked | BeyondHead:
     if log is None:
         log = UserLog(0, 0, 0, (0, 0, 0))
     if command.through is not None and command.through > log.head:
         return BeyondHead(log.head)
     by_id = command.ids is not None
     changes = [
-        (place, state)
-        for place in _places_of(command, places)
-        if (state := marked(place.state, command.mark, by_id=by_id)) is not None
+        (row, state)
+        for row in _rows_of(command, rows)
+        if (state := marked(row.state, command.mark, by_id=by_id)) is not None
     ]
-    for place, state in changes[: command.limit]:
-        _change(place, state, log, command.now_ms)
+    for row, state in changes[: command.limit]:
+        _change(row, state, log, command.now_ms)
     return Marked(
         user=command.user,
         changed=min(len(changes), command.limit),
@@ -174,27 +174,27 @@ def _mark(command: MarkInbox, log: UserLog | None, places: _Places) -> Marked | 
     )
 
 
-def _places_of(command: MarkInbox, places: _Places) -> list[_Place]:
+def _rows_of(command: MarkInbox, rows: _InboxRows) -> list[_InboxRow]:
     """The rows that *command* is about, the oldest first."""
     if command.ids is None:
-        found = [place for (user, _), place in places.items() if user == command.user]
+        found = [row for (user, _), row in rows.items() if user == command.user]
     else:
         keys = dict.fromkeys((command.user, id_) for id_ in command.ids)
-        found = [places[key] for key in keys if key in places]
-    return sorted(found, key=lambda place: place.created_sequence)
+        found = [rows[key] for key in keys if key in rows]
+    return sorted(found, key=lambda row: row.created_sequence)
 
 
-def _change(place: _Place, state: State, log: UserLog, now_ms: int) -> None:
-    unread, unseen = counted(place.state)
+def _change(row: _InboxRow, state: State, log: UserLog, now_ms: int) -> None:
+    unread, unseen = counted(row.state)
     unread_then, unseen_then = counted(state)
-    place.sequence = log.append(now_ms, unread_then - unread, unseen_then - unseen)
-    place.seen_at, place.read_at = times(state, place.seen_at, place.read_at, now_ms)
-    place.archived_at = now_ms if state == State.ARCHIVED else None
-    place.state = state
+    row.sequence = log.append(now_ms, unread_then - unread, unseen_then - unseen)
+    row.seen_at, row.read_at = times(state, row.seen_at, row.read_at, now_ms)
+    row.archived_at = now_ms if state == State.ARCHIVED else None
+    row.state = state
 
 
-def _save_places(places: _Places) -> Script[None]:
-    changed = [place for place in places.values() if place.sequence is not None]
+def _save_rows(rows: _InboxRows) -> Script[None]:
+    changed = [row for row in rows.values() if row.sequence is not None]
     # In the order of their keys, in which all transactions lock rows of inboxes.
-    changed.sort(key=lambda place: (place.notification, place.user))
+    changed.sort(key=lambda row: (row.notification, row.user))
     yield from run("marks_save", **_MARKS_SAVE(changed))

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tocsin.persistence.scripts import ingest as ingest_scripts
 from tocsin.persistence.scripts import lists as list_scripts
+from tocsin.persistence.scripts import outgoing_letters as letter_scripts
 from tocsin.persistence.scripts import receipts as receipt_scripts
 from tocsin.persistence.scripts import sinks as sink_scripts
 from tocsin.persistence.scripts.addresses import addresses
@@ -26,6 +27,12 @@ from tocsin.persistence.store.ingest_commands import (
     FindIngest,
     ListIngest,
     ReadConnector,
+)
+from tocsin.persistence.store.letter_commands import (
+    FindReceiptLetter,
+    FindSendLetter,
+    ListReceiptLetters,
+    ListSendLetters,
 )
 from tocsin.persistence.store.queries import (
     Deliveries,
@@ -213,6 +220,7 @@ def _producer_view(row: Row) -> ProducerView:
         read=row.read,
         expired=row.expired,
         dead=row.dead,
+        sent=row.sent,
     )
 
 
@@ -280,6 +288,10 @@ _SCRIPTS: dict[type[Any], Any] = {
     ReadReceipts: receipt_scripts.receipt_pages,
     FindReceipts: receipt_scripts.receipts_named,
     ReceiptsSince: receipt_scripts.receipts_since,
+    ListSendLetters: letter_scripts.send_letters,
+    FindSendLetter: letter_scripts.send_letter,
+    ListReceiptLetters: letter_scripts.receipt_letters,
+    FindReceiptLetter: letter_scripts.receipt_letter,
     ListSinks: sink_scripts.sinks,
     ListSinkLetters: sink_scripts.sink_letters,
 }

@@ -23,6 +23,7 @@ from tocsin.persistence.store.escalation_commands import (
     ClaimSends,
     SendLine,
     SendsClaimed,
+    SettledSend,
     SettleSends,
 )
 from tocsin.persistence.store.queries import ListSends, SendsPage
@@ -30,11 +31,17 @@ from tocsin.persistence.store.results import Result
 from tocsin.protocol.channel_preferences import Subject
 from tocsin.protocol.escalation import is_satisfied
 from tocsin.protocol.notification import Standing
+from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
 
 _DIGEST_MAX: Final = 100
 """Sends of one digest: more than a person reads in one mail."""
 _JUDGE: Final = pick("id", "state", "attempts", "next_at", "node", "reason")
 _SETTLE: Final = pick("id", "claimed", "state", "attempts", "next_at", "reason")
+_HISTORY_MAX: Final = 16_384
+"""Characters of a send's history; attempts beyond are carried and not noted. One life of a send has
+some two thousand, so this is for operators who replay one again and again."""
+_RECEIPTS: Final = {"sent": ReceiptKind.SENT, "dead": ReceiptKind.FAILED}
+"""States of sends that are facts for producers."""
 _PLACE: Final = pick("channel", "name", user_id="user")
 _FAIL: Final = pick("channel", "name", "fingerprint", "failures_max", "reason", user_id="user")
 _GONE: Final = pick("channel", "name", "fingerprint", user_id="user")
@@ -56,24 +63,52 @@ def claim_sends(commands: Sequence[tuple[int, ClaimSends]], results: list[Result
 
 
 def settle_sends(
-    commands: Sequence[tuple[int, SettleSends]], results: list[Result]
+    commands: Sequence[tuple[int, SettleSends]], results: list[Result], facts: Facts
 ) -> Script[None]:
-    """Run *commands*: the sends of all, sorted, and then their addresses."""
+    """Run *commands*: the sends of all, sorted, and then their addresses.
+
+    A send that was taken by the other side, or is given up, is a fact.
+    """
     if not commands:
         return
     sends = sorted(
         ((each, command.node, command.now_ms) for _, command in commands for each in command.sends),
         key=lambda settled: settled[0].id,
     )
-    yield from run(
+    rows = yield from run(
         "sends_settle",
         **_SETTLE([each for each, _, _ in sends]),
         node=[node for _, node, _ in sends],
-        sent_at=[at if each.state == "sent" else None for each, _, at in sends],
+        at=[at for _, _, at in sends],
+        event=[_attempt(each, at) for each, _, at in sends],
+        history_max=[_HISTORY_MAX] * len(sends),
     )
+    times = {each.id: at for each, _, at in sends}
+    facts += [_fact(row, times[row.id]) for row in rows if row.state in _RECEIPTS]
     for index, command in commands:
         yield from _judge_addresses(command.addresses, command.now_ms)
         results[index] = Done()
+
+
+def _attempt(settled: SettledSend, at: int) -> str | None:
+    """The event of an attempt at a send, as JSON; `None` if it was given back untried."""
+    if settled.attempts < settled.claimed:
+        return None
+    outcome = "retry" if settled.state == "waiting" else settled.state
+    event = {"at": at, "event": outcome, "attempt": settled.attempts, "reason": settled.reason}
+    return msgspec.json.encode(event).decode()
+
+
+def _fact(row: Row, at: int) -> Fact:
+    said = {"address": row.address, "attempts": row.attempts, "reason": row.reason}
+    return Fact(
+        _RECEIPTS[row.state],
+        row.notification_id,
+        row.user_id,
+        at,
+        channel=row.channel,
+        detail=msgspec.json.encode(said).decode(),
+    )
 
 
 def sends(queries: Sequence[tuple[int, ListSends]], answers: dict[int, Any]) -> Script[None]:
@@ -104,6 +139,7 @@ def _line(row: Row) -> SendLine:
         next_at=row.next_at,
         sent_at=row.sent_at,
         reason=row.reason,
+        history=f"[{row.history}]",
     )
 
 

@@ -52,7 +52,7 @@ class _Notification(msgspec.Struct):
     revived: bool = False
 
 
-class _Place(msgspec.Struct):
+class _InboxRow(msgspec.Struct):
     """A recipient's inbox row; *replayed* says that it has moved to a new place in the log."""
 
     sequence: int
@@ -75,7 +75,7 @@ class _Desk(msgspec.Struct):
     letters: dict[int, _Letter]
     notifications: dict[str, _Notification]
     logs: dict[str, UserLog]
-    places: dict[tuple[str, str], _Place]
+    places: dict[tuple[str, str], _InboxRow]
     resends: list[_Resend]
     settled: dict[int, tuple[str, int]]
 
@@ -109,7 +109,7 @@ def _hold(commands: Sequence[Numbered]) -> Script[_Desk]:
         user_id=[user for _, user in pairs],
     )
     places = {
-        (row.notification_id, row.user_id): _Place(
+        (row.notification_id, row.user_id): _InboxRow(
             row.sequence, row.state, row.expired_at is not None
         )
         for row in rows
@@ -154,7 +154,7 @@ def _mark_settled(letter: _Letter, status: str, now_ms: int, desk: _Desk) -> Non
     desk.settled[letter.row.id] = status, now_ms
 
 
-def _replay(letter: DeadLetter, place: _Place, log: UserLog, now_ms: int, desk: _Desk) -> None:
+def _replay(letter: DeadLetter, place: _InboxRow, log: UserLog, now_ms: int, desk: _Desk) -> None:
     # An expired notification was taken off the counters, and counts again now.
     counts = counted(place.state) if place.expired else (0, 0)
     earlier, place.sequence = place.sequence, log.append(now_ms, *counts)

@@ -18,6 +18,7 @@ from tocsin.persistence.store.sink_commands import (
     ChangeSink,
     ClaimSinks,
     CreateSink,
+    DeclareSink,
     DeleteSink,
     FollowReceipts,
     ListSinkLetters,
@@ -29,9 +30,19 @@ from tocsin.persistence.store.sink_commands import (
     SinksClaimed,
     StoredSink,
 )
-from tocsin.protocol.receipts import EVERYTHING, Filter, names_in
-from tocsin.protocol.sink import Letter, Pending, Progress, Secret
+from tocsin.protocol.receipts import (
+    EVERYTHING,
+    Fact,
+    Facts,
+    Filter,
+    ReceiptKind,
+    between_commas,
+    names_in,
+)
+from tocsin.protocol.sink import DISABLED, Letter, Pending, Progress, Secret
 
+_NOTED_MS: Final = 3_600_000
+"""Milliseconds: how exact the note is that a sink in a broker is still in some node's settings."""
 _INSERT: Final = pick(
     "id",
     "url",
@@ -41,7 +52,14 @@ _INSERT: Final = pick(
     events="filter.events_text",
     categories="filter.categories_text",
 )
-_CHANGE: Final = pick("id", "url", "description", "batch_max", "position", "state")
+_DECLARE: Final = pick(
+    "id",
+    "batch_max",
+    events="filter.events_text",
+    categories="filter.categories_text",
+    now="now_ms",
+)
+_CHANGE: Final = pick("id", "kind", "url", "description", "batch_max", "position", "state")
 _CLAIM: Final = pick("node", "until", now="now_ms")
 _PROGRESS: Final = pick(
     "id",
@@ -58,6 +76,7 @@ _BURY: Final = pick("position", "receipt", "reason", "at", user_id="user")
 
 SinkCommand = (
     CreateSink
+    | DeclareSink
     | ChangeSink
     | DeleteSink
     | FollowReceipts
@@ -68,13 +87,15 @@ SinkCommand = (
 
 
 def change_sinks(
-    commands: Sequence[tuple[int, SinkCommand]], results: list[Result]
+    commands: Sequence[tuple[int, SinkCommand]], results: list[Result], facts: Facts
 ) -> Script[None]:
     """Run *commands* one after the other: they are few, and each row of its own."""
     for index, command in commands:
         match command:
             case CreateSink(sink=sink):
                 results[index] = yield from _create(sink)
+            case DeclareSink():
+                yield from run("sinks_declare", **_DECLARE([command]))
             case ChangeSink():
                 results[index] = yield from _change(command)
             case DeleteSink(id=id_):
@@ -85,10 +106,16 @@ def change_sinks(
                 yield from run("readers_follow", id=[reader], events=events, now=[now_ms])
                 yield from run("readers_trim", readers_max=[READERS_MAX])
             case ClaimSinks():
-                rows = yield from run("sinks_claim", **_CLAIM([command]))
+                rows = yield from run(
+                    "sinks_claim",
+                    **_CLAIM([command]),
+                    names=[between_commas(command.names)],
+                    # By the hour: a note of each claim would change the index every few seconds.
+                    seen=[command.now_ms - command.now_ms % _NOTED_MS],
+                )
                 results[index] = SinksClaimed(tuple([_sink_of_row(row) for row in rows]))
             case SaveProgress():
-                results[index] = yield from _save(command)
+                results[index] = yield from _save(command, facts)
             case SettleSinkLetter(sink=sink_id, position=position, status=status):
                 rows = yield from run(
                     "sink_letters_settle",
@@ -120,7 +147,7 @@ def _change(command: ChangeSink) -> Script[Done | NotFound]:
     return _found(rows)
 
 
-def _save(command: SaveProgress) -> Script[Done | NotFound]:
+def _save(command: SaveProgress, facts: Facts) -> Script[Done | NotFound]:
     pending = command.progress.pending
     rows = yield from run(
         "sinks_progress",
@@ -130,6 +157,9 @@ def _save(command: SaveProgress) -> Script[Done | NotFound]:
     if rows and command.letters:
         letters = command.letters
         yield from run("sink_letters_bury", **_BURY(letters), sink_id=[command.id] * len(letters))
+    if rows and command.progress.state == DISABLED:
+        detail = _text({"sink": command.id, "reason": command.progress.reason})
+        facts.append(Fact(ReceiptKind.SINK_DISABLED, None, None, command.now_ms, detail=detail))
     return _found(rows)
 
 
@@ -149,6 +179,7 @@ def sinks(queries: Numbered[ListSinks], answers: Answers) -> Script[None]:
         "sinks_list",
         number=[index for index, _ in queries],
         id=[query.id for _, query in queries],
+        kind=[query.kind for _, query in queries],
     )
     found = by_number(rows)
     for index, _ in queries:
@@ -193,4 +224,5 @@ def _sink_of_row(row: Row) -> StoredSink:
         ),
         revision=row.revision,
         created_at=row.created_at,
+        kind=row.kind,
     )

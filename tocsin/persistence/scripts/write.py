@@ -27,6 +27,7 @@ from tocsin.persistence.scripts.ledger import ends_in, record
 from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 from tocsin.persistence.scripts.logs.change import change_logs
 from tocsin.persistence.scripts.marks import mark_inboxes
+from tocsin.persistence.scripts.outgoing_letters import settle_send_letters
 from tocsin.persistence.scripts.purge import purge
 from tocsin.persistence.scripts.receipts import append
 from tocsin.persistence.scripts.sends import claim_sends, settle_sends
@@ -58,11 +59,13 @@ from tocsin.persistence.store.key_commands import (
     RevokeTickets,
     TakeTicket,
 )
+from tocsin.persistence.store.letter_commands import SettleSendLetter
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.sink_commands import (
     ChangeSink,
     ClaimSinks,
     CreateSink,
+    DeclareSink,
     DeleteSink,
     FollowReceipts,
     SaveProgress,
@@ -96,7 +99,7 @@ _KEYS: Final = (CreateKey, RevokeKey, CreateTicket, TakeTicket, BindTicket, Revo
 _INGEST: Final = (BuryMessages, SettleIngest, SetConnector)
 _ADDRESSES: Final = (SetAddress, RemoveAddress, MuteChannel)
 _SINKS: Final = (
-    *(CreateSink, ChangeSink, DeleteSink, FollowReceipts, ClaimSinks, SaveProgress),
+    *(CreateSink, DeclareSink, ChangeSink, DeleteSink, FollowReceipts, ClaimSinks, SaveProgress),
     SettleSinkLetter,
 )
 _OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)
@@ -166,14 +169,15 @@ def write(
         yield from remove_devices(of(RemoveDevice), results)
         yield from settle_letters(of(*_LETTERS), results)
         yield from change_addresses(of(*_ADDRESSES), results)
-        yield from settle_sends(of(SettleSends), results)
+        yield from settle_sends(of(SettleSends), results, facts)
+        yield from settle_send_letters(of(SettleSendLetter), results)
         # Behind all acknowledgments and marks of this transaction: who is satisfied by them is.
         yield from escalate(of(Escalate), results)
         yield from claim_sends(of(ClaimSends), results)
         yield from purge(of(Purge), results)
         yield from change_keys(of(*_KEYS), results)
         yield from change_ingest(of(*_INGEST), results)
-        yield from change_sinks(of(*_SINKS), results)
+        yield from change_sinks(of(*_SINKS), results, facts)
     yield from append(facts)
     return results
 

@@ -13,7 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 from tocsin.persistence.scripts.read import read
 from tocsin.persistence.scripts.statements import Rows, Script, Statement, drive, load, run
 from tocsin.persistence.scripts.write import write
-from tocsin.persistence.sqlite.performing import perform, prepare
+from tocsin.persistence.sqlite.performing import PreparedStatement, perform, prepare
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.opened import Opened
@@ -72,6 +72,11 @@ _PASSING = {
 _READABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 
 
+@cache
+def _statements() -> dict[str, PreparedStatement]:
+    return prepare(load(DIALECT))
+
+
 class _Moved(StoreUnavailable):
     """The path of the database leads to another file than the one that is open, or to none."""
 
@@ -107,7 +112,7 @@ class SqliteStore(Opened):
         self._inline = inline
         self._entropy = entropy
         self._limits = limits
-        self._statements = prepare(load(DIALECT))
+        self._statements = _statements()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         # One call at a time. Trio may run each in another thread.

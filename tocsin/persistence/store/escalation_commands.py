@@ -166,7 +166,8 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class SendLine(msgspec.Struct, frozen=True):
-    """A send, as its producer sees it. *next_at* counts while it waits."""
+    """A send, as its producer sees it. *next_at* counts while it waits. *history* is JSON: its
+    attempts, and what operators did."""
 
     id: str
     user: str
@@ -178,3 +179,4 @@ class SendLine(msgspec.Struct, frozen=True):
     next_at: int
     sent_at: int | None
     reason: str | None
+    history: str

@@ -239,6 +239,7 @@ class ProducerView(msgspec.Struct, frozen=True):
     read: int
     expired: int
     dead: int
+    sent: int = 0
 
 
 class FindNotification(Query[ProducerView | NotFound], frozen=True):

@@ -23,6 +23,7 @@ from tocsin.persistence.store.commands import (
 )
 from tocsin.persistence.store.escalation_commands import Escalated, SendsClaimed
 from tocsin.persistence.store.key_commands import StoredTicket
+from tocsin.persistence.store.letter_commands import SendSettled
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.persistence.store.upkeep_commands import Expired, LetterReplayed, Purged, Released
@@ -94,6 +95,7 @@ def news_of(result: Result) -> Sequence[News]:
             | TooMany()
             | Escalated()
             | SendsClaimed()
+            | SendSettled()
             | SinksClaimed()
             | Done()
         ):

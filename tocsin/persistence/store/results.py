@@ -24,6 +24,7 @@ from tocsin.persistence.store.escalation_commands import (
 from tocsin.persistence.store.key_commands import (
     StoredTicket,
 )
+from tocsin.persistence.store.letter_commands import SendSettled
 from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.persistence.store.upkeep_commands import (
     Expired,
@@ -72,6 +73,7 @@ Result = (
     | DeviceForgotten
     | Escalated
     | SendsClaimed
+    | SendSettled
     | SinksClaimed
     | Done
 )

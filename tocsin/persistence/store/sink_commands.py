@@ -1,6 +1,7 @@
 """Followers of the receipts' log in the store: commands, each with its result, and queries.
 
-A *webhook* is carried to by nodes, one at a time: the node that has its lease. A *reader* is a
+A *webhook*, and a *sink in a broker*, is carried to by nodes, one at a time: the node that has its
+lease. A webhook is made by an operator, the other stands in the settings of nodes. A *reader* is a
 producer that asks for receipts; its row only says that they are wanted.
 """
 
@@ -19,8 +20,12 @@ READERS_MAX = 256
 """Credentials that read the log; the one that has not read for longest makes room."""
 
 
+WEBHOOK, BROKER = "webhook", "broker"
+"""The kinds of sinks that are carried to."""
+
+
 class StoredSink(msgspec.Struct, frozen=True):
-    """A webhook; times are Unix ms.
+    """A webhook, or a sink in a broker (*kind*), without url and secrets; times are Unix ms.
 
     *revision* counts the changes by operators. *lost* is the number of positions that were purged
     before they were carried.
@@ -35,6 +40,7 @@ class StoredSink(msgspec.Struct, frozen=True):
     progress: Progress
     revision: int
     created_at: int
+    kind: str = WEBHOOK
 
 
 class CreateSink(Command[Done | TooMany], frozen=True):
@@ -43,8 +49,19 @@ class CreateSink(Command[Done | TooMany], frozen=True):
     sink: StoredSink
 
 
+class DeclareSink(Command[Done], frozen=True):
+    """Make the sink *id* in a broker, or give it this *filter* and *batch_max*; a new one starts at
+    the head of the log. It is forgotten when it was not claimed for as long as receipts are kept.
+    """
+
+    id: str
+    filter: Filter
+    batch_max: int
+    now_ms: int
+
+
 class ChangeSink(Command[Done | NotFound], frozen=True):
-    """Change the fields of the webhook *id* that are given, as an operator does.
+    """Change the fields of the sink *id* of this *kind* that are given, as an operator does.
 
     The batch that was being carried is given up, and formed anew from the position. *state* begins
     a new life of the webhook: former failures are forgotten.
@@ -58,6 +75,7 @@ class ChangeSink(Command[Done | NotFound], frozen=True):
     batch_max: int | None = None
     position: int | None = None
     state: str | None = None
+    kind: str = WEBHOOK
 
 
 class DeleteSink(Command[Done | NotFound], frozen=True):
@@ -74,13 +92,14 @@ class FollowReceipts(Command[Done], frozen=True):
 
 
 class SinksClaimed(msgspec.Struct, frozen=True):
-    """The webhooks whose lease the node has now."""
+    """The sinks whose lease the node has now."""
 
     sinks: tuple[StoredSink, ...]
 
 
 class ClaimSinks(Command[SinksClaimed], frozen=True):
-    """Take or renew, until *until*, the leases of all webhooks that are active.
+    """Take or renew, until *until*, the leases of all webhooks that are active, and of the sinks in
+    brokers with the ids *names*.
 
     A lease that another node has is taken when it has run out by *now_ms*. Rows that another node
     is claiming are passed over.
@@ -89,13 +108,15 @@ class ClaimSinks(Command[SinksClaimed], frozen=True):
     node: str
     now_ms: int
     until: int
+    names: tuple[str, ...] = ()
 
 
 class SaveProgress(Command[Done | NotFound], frozen=True):
-    """Write what *node* has carried for the webhook *id*.
+    """Write what *node* has carried for the sink *id*, at *now_ms*. That a sink is disabled is a
+    receipt for the other followers.
 
     Result: `NotFound` if nothing was written, because the node has the lease no more, or an
-    operator has changed the webhook since *revision*.
+    operator has changed the sink since *revision*.
     """
 
     id: str
@@ -103,19 +124,21 @@ class SaveProgress(Command[Done | NotFound], frozen=True):
     revision: int
     progress: Progress
     letters: tuple[Letter, ...] = ()
+    now_ms: int = 0
 
 
 class Sinks(msgspec.Struct, frozen=True):
-    """Webhooks, the oldest first, and the *head* of the receipts' log."""
+    """Sinks, the oldest first, and the *head* of the receipts' log."""
 
     sinks: tuple[StoredSink, ...]
     head: int
 
 
 class ListSinks(Query[Sinks], frozen=True):
-    """All webhooks, or the one with *id*."""
+    """All sinks of a *kind*, of both kinds if it is `None`; or the one with *id*."""
 
     id: str | None = None
+    kind: str | None = WEBHOOK
 
 
 class SinkLetters(msgspec.Struct, frozen=True):

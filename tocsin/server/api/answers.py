@@ -66,6 +66,7 @@ class Counts(Answering, frozen=True, kw_only=True):
     read: int
     expired: int
     dead: int
+    sent: int
 
 
 class ProducerNotification(Content, frozen=True, kw_only=True):
@@ -294,14 +295,16 @@ class ActorTree(Answering, frozen=True, kw_only=True):
 
 
 class LetterLine(Answering, frozen=True, kw_only=True):
-    """What did not arrive, of either kind.
+    """What did not arrive, of any kind.
 
     `delivery`: a notification; *device* is `null` where there was none. `ingest`: a message that a
-    *connector* took and that cannot be stored; it has no notification, user and device.
+    *connector* took and that cannot be stored; it has no notification, user and device. `send`: a
+    send on a *channel* that was given up. `receipt`: a receipt that the receiver of a *webhook*
+    refused.
     """
 
     id: int
-    kind: Literal["delivery", "ingest"] = "delivery"
+    kind: Literal["delivery", "ingest", "send", "receipt"] = "delivery"
     notification: str | None
     user: str | None
     device: str | None
@@ -313,6 +316,9 @@ class LetterLine(Answering, frozen=True, kw_only=True):
     status: Literal["dead", "replayed", "discarded"]
     connector: str | UnsetType = UNSET
     place: str | UnsetType = UNSET
+    channel: str | UnsetType = UNSET
+    address: str | UnsetType = UNSET
+    webhook: str | UnsetType = UNSET
 
 
 class KeptMessage(Answering, frozen=True, kw_only=True):
@@ -330,7 +336,7 @@ class LetterEvent(Answering, frozen=True, kw_only=True):
     """Something that happened to a dead letter; other fields depend on the event."""
 
     at: Timestamp
-    event: Literal["sent", "dead", "replayed", "discarded"]
+    event: Literal["sent", "retry", "dead", "replayed", "discarded"]
 
 
 class LetterList(Answering, frozen=True, kw_only=True):
@@ -343,13 +349,15 @@ class LetterList(Answering, frozen=True, kw_only=True):
 class Letter(LetterLine, frozen=True, kw_only=True):
     """A dead letter with all that is known: *content* is `null` where it was purged.
 
-    One of the kind `ingest` has its *message*, and the *problem* that it was refused with.
+    One of the kind `ingest` has its *message*, and the *problem* that it was refused with; one of
+    the kind `receipt` has the *receipt*.
     """
 
     history: list[LetterEvent]
     content: Content | None
     message: KeptMessage | UnsetType = UNSET
     problem: Problem | UnsetType = UNSET
+    receipt: dict[str, Any] | UnsetType = UNSET
 
 
 class LetterReplayed(Answering, frozen=True, kw_only=True):

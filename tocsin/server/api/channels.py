@@ -21,9 +21,11 @@ from tocsin.persistence.store.queries import ListAddresses, ListSends
 from tocsin.protocol.outbound import OutboundFailed
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
+from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, address_context
 from tocsin.protocol.values import to_rfc3339
 from tocsin.protocol.webpush import PushSubscription
 from tocsin.server.api.answers import Answering, Timestamp
+from tocsin.server.api.letter_lines import events_of
 from tocsin.server.api.operation import (
     NO_CONTENT,
     Answer,
@@ -84,6 +86,15 @@ class AddressList(Answering, frozen=True, kw_only=True):
     addresses: list[AddressLine]
 
 
+class SendEvent(Answering, frozen=True, kw_only=True):
+    """An attempt at a send, or what an operator did with one that was given up."""
+
+    at: Timestamp
+    event: Literal["sent", "retry", "dead", "replayed", "discarded"]
+    attempt: int | UnsetType = UNSET
+    reason: str | UnsetType | None = UNSET
+
+
 class SendRecord(Answering, frozen=True, kw_only=True):
     """A send: one step of one notification, for one address of one person."""
 
@@ -96,6 +107,7 @@ class SendRecord(Answering, frozen=True, kw_only=True):
     next_at: Timestamp | None
     sent_at: Timestamp | None
     reason: str | None
+    history: list[SendEvent]
 
 
 class SendList(Answering, frozen=True, kw_only=True):
@@ -249,7 +261,8 @@ async def show_channels(call: Call[UrlQuery, None]) -> Answer:
 
 async def _addresses(call: Call[Any, Any], user: str) -> AddressList:
     found = await call.services.read(ListAddresses(user))
-    return AddressList(addresses=[_address(each) for each in found.addresses])
+    box = call.services.channels.box
+    return AddressList(addresses=[_address(each, user, box) for each in found.addresses])
 
 
 async def _set(call: Call[Any, Any], user: str, terms: ChannelTerms, name: str, value: str) -> None:
@@ -258,7 +271,7 @@ async def _set(call: Call[Any, Any], user: str, terms: ChannelTerms, name: str, 
         user,
         terms.name,
         name,
-        value,
+        call.services.channels.box.seal(value, address_context(user, terms.name, name)),
         fingerprint,
         call.now_ms,
         ADDRESSES_MAX,
@@ -296,11 +309,16 @@ def _unusable(path: str, words: str) -> Refused:
     return refuse("invalid", f"The address {words}.", [FieldError(path, words)])
 
 
-def _address(address: Address) -> AddressLine:
+def _address(address: Address, user: str, box: SecretBox) -> AddressLine:
+    try:
+        context = address_context(user, address.channel, address.name)
+        value = box.open(address.value, context)
+    except SecretUnreadable as error:
+        value = f"unreadable: {error}"
     return AddressLine(
         channel=address.channel,
         name=address.name,
-        address=_shown(address.value),
+        address=_shown(value),
         created_at=to_rfc3339(address.created_at),
         dead_reason=address.dead_reason,
     )
@@ -316,6 +334,7 @@ def _shown(value: str) -> str:
 
 def _send(line: SendLine) -> SendRecord:
     state: Any = line.state
+    history: Any = events_of(line.history)
     return SendRecord(
         user=line.user,
         channel=line.channel,
@@ -326,6 +345,7 @@ def _send(line: SendLine) -> SendRecord:
         next_at=to_rfc3339(line.next_at) if line.state == "waiting" else None,
         sent_at=None if line.sent_at is None else to_rfc3339(line.sent_at),
         reason=line.reason,
+        history=history,
     )
 
 

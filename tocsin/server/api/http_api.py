@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 import trio
+from structlog.contextvars import unbind_contextvars
 
 from tocsin.protocol.refusal import Refusal
 from tocsin.server.admission.gate import Admission, Admissions, LimitReached
@@ -122,6 +123,8 @@ class HttpApi:
 
     async def answer(self, incoming: Incoming) -> Whole | Lasting:
         """Do what is asked."""
+        if self._services.timing.is_tracing:
+            unbind_contextvars("trace_id", "span_id")  # of the connection's request before
         operation: Operation = incoming.plan.operation
         answer = await serve(operation, self._services, self._publishing, asked_of(incoming))
         if isinstance(answer, Streamed):

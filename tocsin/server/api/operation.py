@@ -42,6 +42,8 @@ PATH_TYPES: Final[Mapping[str, Any]] = {
     "topic": Topic,
     "letter": Annotated[int, Meta(ge=1, le=2**53)],
     "connector": ConnectorName,
+    "sink": ConnectorName,
+    "key": Annotated[str, Meta(pattern=r"^[a-z2-7]{16}$(?!\n)")],
     "entry": Annotated[str, Meta(pattern=r"^[0-9]{1,20}-[0-9]{1,20}$(?!\n)")],
     "channel": ChannelName,
     "name": DeviceId,
@@ -79,11 +81,15 @@ class Header:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A handler's answer: a struct, or JSON that is written already; `None` for nothing."""
+    """A handler's answer: a struct, or JSON that is written already; `None` for nothing.
+
+    *media_type* replaces that of the operation, where the caller has asked for another.
+    """
 
     body: msgspec.Struct | bytes | None = None
     status: int = 200
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    media_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

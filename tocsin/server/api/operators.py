@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import UNSET, Meta
 
@@ -12,10 +12,25 @@ from tocsin.persistence.store.key_commands import RevokeTickets
 from tocsin.protocol.closing import Closing
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited
-from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, UrlQuery
-from tocsin.server.metrics.exposition import METRICS_CONTENT_TYPE, render_metrics
+from tocsin.server.api.operation import (
+    NO_CONTENT,
+    Answer,
+    Call,
+    Caller,
+    Header,
+    Operations,
+    UrlQuery,
+)
+from tocsin.server.metrics.exposition import (
+    METRICS_CONTENT_TYPE,
+    OPENMETRICS,
+    OPENMETRICS_CONTENT_TYPE,
+    render_metrics,
+    render_openmetrics,
+)
 
 operations = Operations("operators")
+_ACCEPT: Final = Header("Accept", "The media types that the caller can read.")
 
 
 class ActorsQuery(UrlQuery, frozen=True, kw_only=True):
@@ -73,12 +88,18 @@ async def readyz(call: Call[UrlQuery, None]) -> Answer:
 @operations.define(
     *("GET", "/metrics", "Show the metrics"),
     caller=Caller.ADMIN,
+    headers=(_ACCEPT,),
     answers={200: str},
     produces=METRICS_CONTENT_TYPE,
 )
 async def metrics(call: Call[UrlQuery, None]) -> Answer:
-    """In the text format of Prometheus."""
-    return Answer(render_metrics(call.services))
+    """In the text format of Prometheus; in that of OpenMetrics, with exemplars, if it is asked for
+    and the node makes traces.
+    """
+    services = call.services
+    if services.timing.is_tracing and OPENMETRICS in (call.headers[_ACCEPT.name] or ""):
+        return Answer(render_openmetrics(services), media_type=OPENMETRICS_CONTENT_TYPE)
+    return Answer(render_metrics(services))
 
 
 @operations.define(

@@ -19,6 +19,7 @@ from tocsin.persistence.store.queries import (
 from tocsin.protocol.conditions import has_tag
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.refusal import Refused, refuse
+from tocsin.protocol.traceparent import TRACEPARENT
 from tocsin.protocol.user_ids import USER_ID_CHARACTER, USER_ID_CHARACTERS_MAX
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
@@ -67,6 +68,10 @@ _IF_MATCH: Final = Header(
     "What may be changed: one or several `ETag`s, weak or not, by their revision; or `*`.",
 )
 _IF_NONE_MATCH: Final = Header("If-None-Match", "The `ETag` of a view that the caller has.")
+_TRACEPARENT: Final = Header(
+    TRACEPARENT,
+    "The trace that the request belongs to (W3C Trace Context); ignored if it cannot be read.",
+)
 _LOCATION: Final = Header("Location", "Where the producers' view of it is.")
 _REPLAYED: Final = Header(
     "Idempotency-Replayed", "`true` if this is the answer to an earlier request.", Literal["true"]
@@ -87,7 +92,7 @@ class LedgerQuery(UrlQuery, frozen=True, kw_only=True):
 @operations.define(
     *("POST", "/v1/notifications", "Publish a notification"),
     caller=Caller.NOTIFY,
-    headers=(_KEY,),
+    headers=(_KEY, _TRACEPARENT),
     sends=(_LOCATION, _REPLAYED),
     problems=("idempotency_in_flight", "idempotency_key_reused", "unknown_channel"),
     body=Draft,
@@ -100,7 +105,9 @@ async def publish(call: Call[UrlQuery, Draft]) -> Answer:
     `202` while the store is away: it is kept in the spool and goes out, in order, when it is back.
     """
     key = call.headers["Idempotency-Key"]
-    published = await call.publishing.publish(call.principal, call.body, key)
+    published = await call.publishing.publish(
+        call.principal, call.body, key, call.headers[TRACEPARENT]
+    )
     headers = {"Location": f"/v1/notifications/{published.id}"}
     if published.replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -110,7 +117,7 @@ async def publish(call: Call[UrlQuery, Draft]) -> Answer:
 @operations.define(
     *("POST", "/v1/notifications/batch", "Publish up to 1000 notifications"),
     caller=Caller.NOTIFY,
-    headers=(_BATCH_KEY,),
+    headers=(_BATCH_KEY, _TRACEPARENT),
     sends=(_REPLAYED,),
     problems=("too_large", "unsupported_media_type"),
     streamed={"application/json": _Items, _NDJSON: BatchItem},
@@ -122,7 +129,9 @@ async def publish_batch(call: Call[UrlQuery, Any]) -> Answer:
     read = read_lines if call.media_type == _NDJSON else read_array
     items = await read(call.body, call.services.settings.body_bytes_max)
     key = call.headers["Idempotency-Key"]
-    outcomes = await publish_all(call.publishing, call.principal, items, key)
+    outcomes = await publish_all(
+        call.publishing, call.principal, items, key, call.headers[TRACEPARENT]
+    )
     headers = {"Idempotency-Replayed": "true"} if is_replayed(items, outcomes) else {}
     return Answer(answers.Batch(results=[_result(each) for each in outcomes]), headers=headers)
 
@@ -224,6 +233,7 @@ def _producer_view(view: ProducerView) -> bytes:
         read=view.read,
         expired=view.expired,
         dead=view.dead,
+        sent=view.sent,
     )
     fields = msgspec.json.decode(view.content.document)
     return msgspec.json.encode(fields | {"state": view.standing, "counts": counts})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.problems import FieldError
-from tocsin.protocol.receipts import EVERYTHING, Filter
+from tocsin.protocol.receipts import EVERYTHING, Filter, ReceiptKind
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api.answers import Answering, Timestamp
 from tocsin.server.api.operation import (
@@ -30,10 +30,11 @@ operations = Operations("receipts")
 _LIMIT_MAX: Final = 1000
 """Receipts in one answer, so that encoding it does not keep others waiting."""
 _BUFFERING: Final = Header("X-Accel-Buffering", "`no`: proxies are to hand on at once.")
+_KIND: Final = "|".join(ReceiptKind)
 Kinds = Annotated[
     str,
     Meta(
-        pattern=r"^(delivered|read|expired|dead)(,(delivered|read|expired|dead)){0,3}$(?!\n)",
+        pattern=rf"^({_KIND})(,({_KIND})){{0,{len(ReceiptKind) - 1}}}$(?!\n)",
         description="The kinds that are wanted, between commas; absent, all.",
     ),
 ]

@@ -32,7 +32,7 @@ class MethodNotAllowed(Refused):
 
 
 @dataclass(slots=True)
-class _Place:
+class _Route:
     """One path: *segments* with `None` where a name stands, and what can be done there."""
 
     segments: tuple[str | None, ...]
@@ -40,7 +40,7 @@ class _Place:
     by_method: dict[str, Operation] = field(default_factory=dict)
 
     def values(self, segments: list[str]) -> dict[str, str] | None:
-        """The names in *segments*, if this is their place."""
+        """The names in *segments*, if they match."""
         if len(segments) != len(self.segments):
             return None
         values = []
@@ -56,39 +56,39 @@ class Routes:
     """The paths of *operations*."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        places: dict[str, _Place] = {}
+        routes: dict[str, _Route] = {}
         for operation in operations:
-            place = places.setdefault(operation.path, _place(operation.path))
-            place.by_method[operation.method] = operation
+            route = routes.setdefault(operation.path, _route(operation.path))
+            route.by_method[operation.method] = operation
             if operation.method == "GET" and not operation.acts:
-                place.by_method["HEAD"] = operation
-        self._plain = {path: place for path, place in places.items() if not place.names}
-        self._named = [place for place in places.values() if place.names]
+                route.by_method["HEAD"] = operation
+        self._plain = {path: route for path, route in routes.items() if not route.names}
+        self._named = [route for route in routes.values() if route.names]
 
     def find(self, method: str, raw_path: str) -> tuple[Operation, dict[str, str]]:
         """The operation, and what stands in the path by name, decoded.
 
         Raises `Refused` for what is not there, `MethodNotAllowed`.
         """
-        place, values = self._look(raw_path)
-        operation = place.by_method.get(method)
+        route, values = self._look(raw_path)
+        operation = route.by_method.get(method)
         if operation is None:
-            raise MethodNotAllowed(_methods(place))
+            raise MethodNotAllowed(_methods(route))
         return operation, values
 
     def methods(self, raw_path: str) -> tuple[str, ...]:
         """The methods of *raw_path*; raises `Refused` if there is nothing."""
         return _methods(self._look(raw_path)[0])
 
-    def _look(self, raw_path: str) -> tuple[_Place, dict[str, str]]:
-        place = self._plain.get(raw_path)
-        if place is not None:
-            return place, {}
+    def _look(self, raw_path: str) -> tuple[_Route, dict[str, str]]:
+        route = self._plain.get(raw_path)
+        if route is not None:
+            return route, {}
         segments = _decoded(raw_path)
         if segments is not None:
-            place = self._plain.get("/".join(segments)) if "%2F" not in raw_path.upper() else None
-            if place is not None:
-                return place, {}
+            route = self._plain.get("/".join(segments)) if "%2F" not in raw_path.upper() else None
+            if route is not None:
+                return route, {}
             for named in self._named:
                 values = named.values(segments)
                 if values is not None:
@@ -96,14 +96,14 @@ class Routes:
         raise refuse("not_found", "There is nothing at this address.")
 
 
-def _place(path: str) -> _Place:
+def _route(path: str) -> _Route:
     segments = path.split("/")
     names = tuple(each[1:-1] for each in segments if each.startswith("{"))
-    return _Place(tuple(None if each.startswith("{") else each for each in segments), names)
+    return _Route(tuple(None if each.startswith("{") else each for each in segments), names)
 
 
-def _methods(place: _Place) -> tuple[str, ...]:
-    return (*sorted(place.by_method), "OPTIONS")
+def _methods(route: _Route) -> tuple[str, ...]:
+    return (*sorted(route.by_method), "OPTIONS")
 
 
 def _decoded(raw_path: str) -> list[str] | None:

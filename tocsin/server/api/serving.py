@@ -117,7 +117,8 @@ def whole(operation: Operation, answer: Answer) -> Whole:
         body = msgspec.json.encode(body)
     if body is not None and operation.produces == "application/json":
         body += b"\n"  # for people with curl, whose prompt would stand behind the answer
-    return Whole(answer.status, body, operation.produces, tuple(answer.headers.items()))
+    media_type = answer.media_type or operation.produces
+    return Whole(answer.status, body, media_type, tuple(answer.headers.items()))
 
 
 class _NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

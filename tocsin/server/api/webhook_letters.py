@@ -77,16 +77,22 @@ async def list_webhook_letters(call: Call[WebhookLettersQuery, None], webhook: s
 )
 async def replay_webhook_letter(call: Call[UrlQuery, None], webhook: str, position: int) -> Answer:
     """Now, by itself; with a 2xx the letter is settled."""
-    sink = await find_webhook(call, webhook)
+    await find_webhook(call, webhook)
     letter = await _find(call, webhook, position)
-    message_id, body = letter_message(
-        letter.receipt, call.services.epoch, position, alone=sink.batch_max == 1
-    )
     with audited(call, "webhook letter replayed", webhook=webhook, position=position):
-        tested = await carry_now(call, sink, message_id, body)
-        if tested.status is not None and 200 <= tested.status < 300:
-            await call.services.write(SettleSinkLetter(webhook, position, "replayed"))
-    return Answer(tested)
+        return Answer(await carry_letter(call, webhook, letter))
+
+
+async def carry_letter(call: Call[Any, Any], webhook: str, letter: Letter) -> WebhookTested:
+    """Carry *letter* now; taken, it is settled. Raises `Refused` if there is no such webhook."""
+    sink = await find_webhook(call, webhook)
+    message_id, body = letter_message(
+        letter.receipt, call.services.epoch, letter.position, alone=sink.batch_max == 1
+    )
+    tested = await carry_now(call, sink, message_id, body)
+    if tested.taken:
+        await call.services.write(SettleSinkLetter(webhook, letter.position, "replayed"))
+    return tested
 
 
 @operations.define(

@@ -24,6 +24,7 @@ from tocsin.protocol.outbound import OutboundFailed
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.receipts import BATCH_MAX, EVERYTHING, Filter
 from tocsin.protocol.refusal import Refused, refuse
+from tocsin.protocol.secret_box import SecretUnreadable
 from tocsin.protocol.sink import ACTIVE, PAUSED, Progress, Secret
 from tocsin.protocol.values import to_rfc3339, uuid7
 from tocsin.protocol.webhook import (
@@ -47,8 +48,8 @@ from tocsin.server.api.operation import (
 
 operations = Operations("webhooks")
 
-Event = Literal["delivered", "read", "expired", "dead"]
-Events = Annotated[list[Event], Meta(min_length=1, max_length=4)]
+Event = Literal["delivered", "read", "expired", "dead", "sent", "failed", "sink_disabled"]
+Events = Annotated[list[Event], Meta(min_length=1, max_length=7)]
 Categories = Annotated[list[Category], Meta(max_length=64)]
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 BatchMax = Annotated[int, Meta(ge=1, le=BATCH_MAX)]
@@ -136,6 +137,11 @@ class WebhookTested(Answering, frozen=True, kw_only=True):
     error: str | None
     answer: str | None
 
+    @property
+    def taken(self) -> bool:
+        """Whether the receiver has said that it has it."""
+        return self.status is not None and 200 <= self.status < 300
+
 
 @operations.define(
     *("POST", "/v1/webhooks", "Make a webhook"),
@@ -149,10 +155,11 @@ async def create_webhook(call: Call[UrlQuery, WebhookRequest]) -> Answer:
     body, services = call.body, call.services
     await _check_url(call, body.url)
     secret = new_secret(services.world.entropy(SECRET_BYTES))
+    webhook = uuid7(call.now_ms, services.world.entropy(10))
     sink = StoredSink(
-        id=uuid7(call.now_ms, services.world.entropy(10)),
+        id=webhook,
         url=body.url,
-        secrets=(Secret(secret),),
+        secrets=(Secret(services.sinks.sealed(webhook, secret)),),
         filter=Filter(tuple(body.events or EVERYTHING.events), tuple(body.categories)),
         description=body.description,
         batch_max=body.batch_max,
@@ -243,7 +250,8 @@ async def rotate_secret(call: Call[UrlQuery, RotationRequest | None], webhook: s
     found, _ = await _find(call, webhook)
     overlap = OVERLAP if call.body is None else call.body.overlap
     fresh = new_secret(call.services.world.entropy(SECRET_BYTES))
-    secrets = rotated(found.secrets, fresh, call.now_ms, overlap)
+    sealed = call.services.sinks.sealed(webhook, fresh)
+    secrets = rotated(found.secrets, sealed, call.now_ms, overlap)
     await _change(call, "webhook secret rotated", ChangeSink(webhook, secrets=secrets))
     return Answer(SecretRotated(secret=fresh))
 
@@ -303,14 +311,15 @@ async def carry_now(
     call: Call[Any, Any], sink: StoredSink, message_id: str, body: bytes
 ) -> WebhookTested:
     """Send *body* to the receiver of *sink*, signed; cancelled, it may have been taken."""
-    headers = signed_headers(message_id, body, sink.secrets, call.now_ms)
     started = trio.current_time()
     status = error = answer = None
     try:
+        secrets = call.services.sinks.secrets_of(sink)
+        headers = signed_headers(message_id, body, secrets, call.now_ms)
         answered = await call.services.outbound.post(sink.url, headers, body)
         text = answered.body.decode("utf-8", "replace")
         status, answer = answered.status, text[:_ANSWER_CHARACTERS_MAX]
-    except OutboundFailed as failure:
+    except (OutboundFailed, SecretUnreadable) as failure:
         error = str(failure)
     seconds = round(trio.current_time() - started, 3)
     return WebhookTested(status=status, seconds=seconds, error=error, answer=answer)

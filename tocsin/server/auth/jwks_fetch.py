@@ -9,6 +9,7 @@ unpack to a quarter of a gigabyte, so the bound holds for what is unpacked as we
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import zlib
 from typing import Final
 
@@ -49,6 +50,8 @@ class Fetcher:
         self._body_bytes_max: Final = body_bytes_max
         # Reading the certificate store takes tens of milliseconds: once, not per fetch.
         self._tls: Final = httpx.create_ssl_context()
+        # Python 3.13 would refuse authorities of operators' own (see `tocsin.outbound.tls`).
+        self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
         # A proxy from the environment must not be asked for this machine's own address.
         self._trust_env: Final = not _is_loopback(self._url.host)
 

@@ -31,32 +31,23 @@ import trio
 
 from tocsin.server.admission.limits import Limits
 from tocsin.server.admission.seldom import Seldom
+from tocsin.server.door.limits import DoorLimits
 from tocsin.server.door.shared_port import open_listeners
 from tocsin.server.http.application import Turned
 from tocsin.server.http.connection import Upgrade
 from tocsin.server.request_head import RequestHead
-from tocsin.server.turnstile import HANDSHAKES_MAX, Place, Turnstile
+from tocsin.server.turnstile import Place, Turnstile
 
 logger = structlog.get_logger(__name__)
 
-CONNECTIONS_MAX: Final = 50_000
-"""About 1 GiB of idle WebSockets at 20 KiB each."""
-RESERVE: Final = 64
-"""Connections of a full node that are answered once, at one time."""
 RESERVE_PER_ADDRESS: Final = 16
-"""Of them for one address: a flood leaves some for the others."""
-BACKLOG: Final = 65_535
-"""Connections that the kernel keeps for us, or as many as it will."""
+"""Connections in the reserve from one address: a flood leaves some for the others."""
 DEFERRED_MAX: Final = 1
 """Seconds, about, for which the kernel keeps a connection that is silent."""
-USER_TIMEOUT: Final = 30.0
-"""Seconds that sent bytes may stay unacknowledged before the kernel ends."""
 ACCEPT_PAUSE: Final = 0.1
 """Seconds; as in trio.serve_listeners."""
 ACCEPTS_MAX: Final = 4
 """In one turn of the event loop: those inside are to have most of it."""
-TURN_TIMEOUT: Final = 30.0
-"""Seconds in the queue; most clients have given up by then."""
 TURNING_AWAY_TIMEOUT: Final = 4.0
 """Seconds for a client in the reserve to ask, and read its answer."""
 
@@ -98,11 +89,10 @@ class FrontDoor:
 
     `http(stream, address, turned)` serves requests until the connection ends or is to become a
     WebSocket; `websocket(stream, head, rest, turn, address)` serves that: `rest` is what was read
-    behind the head, `address` the client's, `turn` a place among *handshakes_max*, to be left when
+    behind the head, `address` the client's, `turn` a place among the handshakes, to be left when
     the handshake is over. `websocket_turned(stream, head, rest, turned, address)` tells one why it
-    is not served. They own the stream, which is closed after them in any case. *limits* bound the
-    connections of one address. With *shares_port* other processes may listen on the same port. All
-    limits are seconds, bytes or counts.
+    is not served. They own the stream, which is closed after them in any case. *shares* bound the
+    connections of one address. With *shares_port* other processes may listen on the same port.
     """
 
     def __init__(
@@ -111,26 +101,17 @@ class FrontDoor:
         websocket: WebSocket,
         websocket_turned: TurnedWebSocket,
         http: Http,
-        connections_max: int = CONNECTIONS_MAX,
-        user_timeout: float = USER_TIMEOUT,
-        backlog: int = BACKLOG,
+        limits: DoorLimits,
+        shares: Limits | None = None,
         shares_port: bool = False,
-        reserve: int = RESERVE,
-        handshakes_max: int = HANDSHAKES_MAX,
-        turn_timeout: float = TURN_TIMEOUT,
-        limits: Limits | None = None,
     ) -> None:
         self._websocket = websocket
         self._websocket_turned = websocket_turned
         self._http = http
-        self._connections_max = connections_max
-        self._user_timeout = user_timeout
-        self._backlog = backlog
-        self._shares_port = shares_port
-        self._reserve = reserve
-        self._handshakes = Turnstile(handshakes_max)
-        self._turn_timeout = turn_timeout
         self._limits = limits
+        self._shares = shares
+        self._shares_port = shares_port
+        self._handshakes = Turnstile(limits.handshakes_max)
         self._cannot_accept = Seldom(1, _CANNOT_ACCEPT_PERIOD)
         self._open = self._accepted = self._refused = self._failures = 0
         self._in_reserve: Counter[str] = Counter()
@@ -144,7 +125,9 @@ class FrontDoor:
         Raises `CannotListen`. Cancelling leaves nothing open.
         """
         try:
-            listeners = await open_listeners(hosts, port, self._backlog, share=self._shares_port)
+            listeners = await open_listeners(
+                hosts, port, self._limits.backlog_max, share=self._shares_port
+            )
         except OSError as error:
             raise CannotListen(error.errno, error.strerror or str(error)) from error
         # A silent client waits in the kernel, not here; and of a crowd no more heads are read
@@ -198,7 +181,7 @@ class FrontDoor:
         # Trio's own `accept` always waits for a turn; this is the same socket, seen without it.
         door = socket.socket(fileno=listener.socket.fileno())
         try:
-            for _ in range(min(ACCEPTS_MAX, self._connections_max - self._open) - 1):
+            for _ in range(min(ACCEPTS_MAX, self._limits.connections_max - self._open) - 1):
                 peer, _address = door.accept()
                 yield trio.SocketStream(trio.socket.from_stdlib_socket(peer))
         except OSError:
@@ -215,9 +198,9 @@ class FrontDoor:
         self._accepted += 1
         address = peer_address(stream)
         turned = None
-        if self._open >= self._connections_max:
+        if self._open >= self._limits.connections_max:
             turned = Turned.FULL
-        elif self._limits is not None and self._limits.admit_connection(address) is not None:
+        elif self._shares is not None and self._shares.admit_connection(address) is not None:
             turned = Turned.CROWDED
         if turned is not None:
             self._refuse(stream, address, turned, nursery)
@@ -238,11 +221,11 @@ class FrontDoor:
         # Else a phone that left the network in mid-push costs a connection for 15 minutes.
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
         if option is not None:
-            peer.setsockopt(socket.IPPROTO_TCP, option, int(self._user_timeout * 1000))
+            peer.setsockopt(socket.IPPROTO_TCP, option, int(self._limits.user_timeout * 1000))
 
     def _closed(self, address: str) -> None:
-        if self._limits is not None:
-            self._limits.connection_closed(address)
+        if self._shares is not None:
+            self._shares.connection_closed(address)
 
     def _refuse(
         self, stream: trio.SocketStream, address: str, turned: Turned, nursery: trio.Nursery
@@ -251,7 +234,7 @@ class FrontDoor:
         # time: a node that is full must not fill up with refusals.
         self._refused += 1
         held = self._in_reserve[address]
-        if held >= RESERVE_PER_ADDRESS or self._in_reserve.total() >= self._reserve:
+        if held >= RESERVE_PER_ADDRESS or self._in_reserve.total() >= self._limits.reserve_max:
             stream.socket.close()
             return
         self._in_reserve[address] += 1
@@ -309,7 +292,7 @@ class FrontDoor:
         del upgrade
         turn = None if turned is not None else self._handshakes.enter_now()
         if turn is None and turned is None:
-            with trio.move_on_after(self._turn_timeout):
+            with trio.move_on_after(self._limits.turn_timeout):
                 turn = await self._handshakes.enter()
         if turn is None:
             # More are connecting than this node can take, if it is not full anyway.

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from tocsin.actors.runtime.child import Child
+from tocsin.actors.runtime.restart import PARKED
 from tocsin.server.connector_status import Connectors
 from tocsin.server.ingest.connector import ConnectorActor
 from tocsin.server.producing.publishing import Publishing
@@ -27,6 +28,7 @@ def connector_children(
             f"connector-{each.terms.name}",
             partial(ConnectorActor, each, services, publishing, random),
             stopped_by=STOPPED_BY,
+            policy=PARKED,
         )
         for each in connectors.all
     )

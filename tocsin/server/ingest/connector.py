@@ -61,6 +61,7 @@ _FAILED: Final = 60.0
 """Seconds before a source is opened again after a bug: its log lines are long."""
 _AGAIN: Final = Backoff(0.1, 5.0)
 """Seconds before what the store could not take is tried again."""
+_BUG: Final = "a bug; the log has its traceback"
 _LETTERS_AT_ONCE: Final = 64
 """Letters of one command: each may have 64 KiB."""
 _QUIET: Final = frozenset({IngestState.IDLE, IngestState.CONSUMING})
@@ -103,8 +104,13 @@ class ConnectorActor(TableWorker):
             while not self._stopping.is_set():
                 await self._read_orders()
                 await self._rest(await self._live())
-        finally:
+        except Exception:
+            # Not of a source, which `_live` has caught. The supervisor makes another connector.
+            self._note(IngestState.FAILED, _BUG)
+            raise
+        else:
             self._note(IngestState.STOPPED)
+        finally:
             self._rested.set()
 
     # --- One source ------------------------------------------------------------------------------
@@ -138,7 +144,7 @@ class ConnectorActor(TableWorker):
                 return _AWAY.delay(self._failures, self._random())
             case _:
                 logger.error("connector failed", connector=self._terms.name, exc_info=error)
-                self._note(IngestState.FAILED, "a bug; the log has its traceback")
+                self._note(IngestState.FAILED, _BUG)
                 return _FAILED
 
     async def _take(self, source: Source) -> None:

@@ -19,6 +19,7 @@ from tocsin.persistence.store.commands import Update, Withdraw
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import refuse
+from tocsin.protocol.traceparent import TRACEPARENT
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.decoding import NotificationId, check, decode
 from tocsin.server.producing.publishing import Waited, check_key
@@ -71,7 +72,9 @@ def order_of(
     if action == "publish":
         draft = decode(Draft, taken.body)
         _check_category(draft.category, terms)
-        return PostOrder(draft, key, Waited(posted_ms, terms.key_longer_ms))
+        return PostOrder(
+            draft, key, Waited(posted_ms, terms.key_longer_ms, taken.headers.get(TRACEPARENT))
+        )
     if action not in _ACTIONS:
         raise _wrong(_ACTION, f"is not one of {', '.join(_ACTIONS)}")
     return ChangeOrder(_change(action, taken, terms, now_ms))

@@ -92,6 +92,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("dead_letters", "counter",
         "Pushes that this node has given up: the device had refused, or never answered.",
         ("cause",)),
+    Metric("trace_spans", "counter",
+        "Spans, with `trace_url`: `exported`, `dropped` (more than `trace_spans_max`, or no room), "
+        "`failed` (the collector did not take them).", ("outcome",)),
     # --- The store ---
     Metric("store_available", "gauge", "1 while the store works. Alert when it is 0 for a minute."),
     Metric("store_failures", "counter",
@@ -186,9 +189,9 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Addresses that `failed`, or are `gone`.", ("channel", "reason")),
     # --- Webhooks, on the node that has their lease ---
     Metric("sinks_disabled", "gauge",
-        "Webhooks that failed for `sink_disable_after`, or whose receiver said 410. Alert when it "
+        "Sinks that failed for `sink_disable_after`, or whose receiver said 410. Alert when it "
         "is not 0: nothing is carried to them until they are enabled."),
-    Metric("sink_batches", "counter", "Batches that a webhook's receiver took.", ("sink",)),
+    Metric("sink_batches", "counter", "Batches that a sink took.", ("sink",)),
     Metric("sink_failures", "counter", "Batches that it did not take.", ("sink",)),
     Metric("sink_letters", "counter",
         "Receipts that it refused while it took their neighbours.", ("sink",)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -12,7 +12,9 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
 )
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Exemplar
 
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.server.metrics.catalogue import BY_NAME, Metric
@@ -22,6 +24,8 @@ from tocsin.server.services import Services
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+OPENMETRICS: Final = "application/openmetrics-text"
+OPENMETRICS_CONTENT_TYPE: Final = openmetrics.CONTENT_TYPE_LATEST
 
 
 def render_metrics(services: Services) -> bytes:
@@ -29,11 +33,22 @@ def render_metrics(services: Services) -> bytes:
     return exposed(readings(services))
 
 
-def exposed(values: Iterable[MetricValue]) -> bytes:
-    """The text of *values*. Raises `KeyError` for a metric that the catalogue does not have."""
+def render_openmetrics(services: Services) -> bytes:
+    """The metrics of this moment as OpenMetrics, whose histograms have exemplars."""
+    return exposed(readings(services), openmetrics.generate_latest)
+
+
+def exposed(
+    values: Iterable[MetricValue],
+    generate: Callable[[CollectorRegistry], bytes] = generate_latest,
+) -> bytes:
+    """The text of *values*, which *generate* writes.
+
+    Raises `KeyError` for a metric that the catalogue does not have.
+    """
     registry = CollectorRegistry()
     registry.register(_Collector(values))
-    return generate_latest(registry)
+    return generate(registry)
 
 
 class _Collector(Collector):
@@ -65,11 +80,19 @@ def _add(family: Family, reading: MetricValue) -> None:
     match family:
         case HistogramMetricFamily():
             assert isinstance(value, Histogram)
-            buckets = [(_text(bound), count) for bound, count in value.cumulative()]
+            buckets = [_bucket(value, *each) for each in value.cumulative()]
             family.add_metric(labels, buckets, value.total)
         case CounterMetricFamily() | GaugeMetricFamily():
             assert not isinstance(value, Histogram)
             family.add_metric(labels, value)
+
+
+def _bucket(
+    spread: Histogram, bound: float, count: float
+) -> tuple[str, float] | tuple[str, float, Exemplar]:
+    if (found := spread.exemplars.get(bound)) is None:
+        return _text(bound), count
+    return _text(bound), count, Exemplar({"trace_id": found.trace}, found.value, found.at)
 
 
 def _text(bound: float) -> str:

@@ -81,6 +81,8 @@ def _of_deliveries(services: Services) -> Iterator[MetricValue]:
     yield MetricValue("acks", sum(each.refused for each in all_), ("refused",))
     yield MetricValue("dead_letters", sum(each.dead_unanswered for each in all_), ("unanswered",))
     yield MetricValue("dead_letters", sum(each.dead_refused for each in all_), ("refused",))
+    for outcome, count in timing.spans():
+        yield MetricValue("trace_spans", count, (outcome,))
 
 
 def _of_store(services: Services) -> Iterator[MetricValue]:

@@ -190,17 +190,21 @@ class _OnItsWay:
 
 
 async def publish_all(
-    publishing: Publishing, principal: Principal, items: list[Item], key: str | None
+    publishing: Publishing,
+    principal: Principal,
+    items: list[Item],
+    key: str | None,
+    trace: str | None = None,
 ) -> list[Outcome]:
     """Publish *items*; what became of each, in order. Raises `Refused` for the whole only if
     *key* cannot be used: it is that of item i as `<key>#<i>`, counted from 0, unless i has one.
 
-    Cancelled, any of them may have been published.
+    *trace* is the request's `traceparent`. Cancelled, any of them may have been published.
     """
     if key is not None:
         check_key(key)
         check_key(f"{key}#{len(items)}")  # no item's will be longer
-    batch = PostWindow(publishing, principal, len(items))
+    batch = PostWindow(publishing, principal, len(items), trace)
     for index, item in enumerate(items):
         if isinstance(item, Refused):
             batch.outcomes[index] = item
@@ -228,11 +232,15 @@ def is_replayed(items: list[Item], outcomes: list[Outcome]) -> bool:
 class PostWindow:
     """Posts on their way to the store, `_WINDOW` at most, and their *outcomes* by index.
 
-    *outcomes* has `None` for each that has not been settled yet.
+    *outcomes* has `None` for each that has not been settled yet. *trace* is the request's
+    `traceparent`.
     """
 
-    def __init__(self, publishing: Publishing, principal: Principal, count: int) -> None:
+    def __init__(
+        self, publishing: Publishing, principal: Principal, count: int, trace: str | None = None
+    ) -> None:
         self._publishing = publishing
+        self._trace = trace
         self._principal = principal
         self._window: deque[_OnItsWay] = deque()
         self._recipients = 0
@@ -301,7 +309,7 @@ class PostWindow:
     ) -> _OnItsWay:
         reply: Reply[Committal] = Reply()
         try:
-            self._publishing.submit(self._principal, draft, key, reply, waited)
+            self._publishing.submit(self._principal, draft, key, reply, waited, self._trace)
         except Refused as error:
             reply.fail(error)
         deadline = self._publishing.new_deadline()

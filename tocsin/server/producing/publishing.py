@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import outcome
 import trio
+from structlog.contextvars import bind_contextvars
 
 from tocsin.actors.publishing.notifications import Submit
 from tocsin.actors.runtime.errors import ActorError
@@ -47,6 +48,7 @@ from tocsin.protocol.notification import (
 )
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
+from tocsin.protocol.traceparent import SpanContext
 from tocsin.protocol.values import Uuid7s
 from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode
@@ -72,10 +74,12 @@ class Waited(msgspec.Struct, frozen=True):
     """Of a notification that waited in a queue: since *posted_ms* (Unix ms, `None` if unknown).
 
     The answer to its idempotency key is kept *key_longer_ms* milliseconds longer than others.
+    *trace* is the `traceparent` that it had there.
     """
 
     posted_ms: int | None
     key_longer_ms: int = 0
+    trace: str | None = None
 
 
 class _Answered(msgspec.Struct):
@@ -89,13 +93,19 @@ class Publishing:
         self._services = services
         self._ids = Uuid7s()
 
-    async def publish(self, principal: Principal, draft: Draft, key: str | None) -> Published:
+    async def publish(
+        self, principal: Principal, draft: Draft, key: str | None, trace: str | None = None
+    ) -> Published:
         """Post a notification; returns when it is durable. Raises `Refused`, `Forbidden`.
 
-        Cancelled, it may have been posted: that is what idempotency keys are for.
+        *trace* is the request's `traceparent`. Cancelled, it may have been posted: that is what
+        idempotency keys are for.
         """
         reply: Reply[Committal] = Reply()
-        self.submit(principal, draft, key, reply)
+        span = self.submit(principal, draft, key, reply, trace=trace)
+        if span is not None:
+            # Until the connection's next request: the lines about this one come after its answer.
+            bind_contextvars(trace_id=span.trace, span_id=span.span)
         return published(await self.answer(reply, self.new_deadline()))
 
     def publish_soon(
@@ -154,10 +164,12 @@ class Publishing:
         key: str | None,
         reply: Reply[Committal],
         waited: Waited | None = None,
-    ) -> None:
+        trace: str | None = None,
+    ) -> SpanContext | None:
         """Hand the notification to its actor, for `answer`. Raises `Refused`, `Forbidden`.
 
-        One that has *waited* in a queue, and has expired there, is stored as expired.
+        One that has *waited* in a queue, and has expired there, is stored as expired. *trace* is
+        the `traceparent` of the request; returns the span, if the notification is traced.
         """
         principal.require_scope("notify")
         world = self._services.world
@@ -180,7 +192,10 @@ class Publishing:
         )
         if waited is not None:
             command = _kept_longer(in_time(command, now_ms), waited.key_longer_ms)
+            trace = waited.trace
+        span = self._services.timing.follow(notification, trace)
         self._submit(notification, Submit(command=command, reply=reply))
+        return span
 
     def new_deadline(self) -> float:
         """By when (Trio time) the store, or else the spool, has to answer what it is given now."""

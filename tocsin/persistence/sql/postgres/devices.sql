@@ -99,10 +99,10 @@ WITH delivered AS (
     LEFT JOIN notifications AS n ON n.id = d.notification_id
     WHERE EXISTS (
         SELECT 1 FROM sinks AS s
-        WHERE s.kind IN ('webhook', 'reader') AND strpos(s.events, ',delivered,') > 0
+        WHERE s.kind IN ('webhook', 'reader', 'broker') AND strpos(s.events, ',delivered,') > 0
     ) AND EXISTS (
         SELECT 1 FROM sinks AS s
-        WHERE s.kind IN ('webhook', 'reader') AND strpos(s.events, ',delivered,') > 0
+        WHERE s.kind IN ('webhook', 'reader', 'broker') AND strpos(s.events, ',delivered,') > 0
             AND (s.categories = '' OR strpos(s.categories, ',' || n.category || ',') > 0)
         OFFSET 0
     )

@@ -212,14 +212,68 @@ WHERE s.channel = asked.channel AND s.state = 'waiting' AND s.next_at <= asked.n
     AND NOT EXISTS (SELECT 1 FROM addresses AS a
         WHERE a.user_id = s.user_id AND a.channel = s.channel AND a.name = s.address);
 
--- name: sends_settle(id, node, claimed, state, attempts, next_at, sent_at, reason)
+-- name: sends_settle(id, node, claimed, state, attempts, next_at, at, reason, event, history_max)
+--     -> id, notification_id, user_id, channel, address, state, attempts, reason
+-- What became of claimed sends, and of each attempt. One that is given up becomes a dead letter; if
+-- it was one before, it is that again.
 UPDATE sends AS s
-SET state = new.state, attempts = new.attempts, next_at = new.next_at, sent_at = new.sent_at,
-    reason = new.reason, node = NULL
+SET state = new.state, attempts = new.attempts, next_at = new.next_at, reason = new.reason,
+    node = NULL,
+    sent_at = CASE WHEN new.state = 'sent' THEN new.at END,
+    history = CASE
+        WHEN new.event IS NULL OR length(s.history) > new.history_max THEN s.history
+        WHEN s.history = '' THEN new.event
+        ELSE s.history || ',' || new.event END,
+    letter = CASE WHEN new.state = 'dead' AND s.letter IS NULL
+        THEN nextval(pg_get_serial_sequence('dead_letters', 'id')) ELSE s.letter END,
+    letter_status = CASE WHEN new.state = 'dead' THEN 'dead' ELSE s.letter_status END,
+    dead_at = CASE WHEN new.state = 'dead' THEN new.at ELSE s.dead_at END
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::int[], $6::bigint[], $7::bigint[],
-    $8::text[])
-    AS new (id, node, claimed, state, attempts, next_at, sent_at, reason)
-WHERE s.id = new.id AND s.node = new.node AND s.attempts = new.claimed AND s.state = 'waiting';
+    $8::text[], $9::text[], $10::int[])
+    AS new (id, node, claimed, state, attempts, next_at, at, reason, event, history_max)
+WHERE s.id = new.id AND s.node = new.node AND s.attempts = new.claimed AND s.state = 'waiting'
+RETURNING s.id, s.notification_id, s.user_id, s.channel, s.address, s.state, s.attempts, s.reason;
+
+-- name: send_letters_page(number, status, before, user_id, notification_id, letters_max)
+--     -> number, id, notification_id, user_id, channel, address, attempts, reason, history, dead_at,
+--     status
+-- Sends that were given up, of one status, the newest first, below a number; of one user or
+-- notification, if given.
+SELECT asked.number, letter.*
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[])
+    AS asked (number, status, before, user_id, notification_id, letters_max)
+CROSS JOIN LATERAL (
+    SELECT s.letter AS id, s.notification_id, s.user_id, s.channel, s.address, s.attempts,
+        s.reason, s.history, s.dead_at, s.letter_status AS status
+    FROM sends AS s
+    WHERE s.letter_status = asked.status AND s.letter < asked.before AND s.letter IS NOT NULL
+        AND (asked.user_id IS NULL OR s.user_id = asked.user_id)
+        AND (asked.notification_id IS NULL OR s.notification_id = asked.notification_id)
+    ORDER BY s.letter DESC
+    LIMIT asked.letters_max
+) AS letter;
+
+-- name: send_letters_read(id)
+--     -> id, notification_id, user_id, channel, address, attempts, reason, history, dead_at, status,
+--     document
+SELECT s.letter AS id, s.notification_id, s.user_id, s.channel, s.address, s.attempts, s.reason,
+    s.history, s.dead_at, s.letter_status AS status, n.document
+FROM unnest($1::bigint[]) AS asked (id)
+JOIN sends AS s ON s.letter = asked.id AND s.letter IS NOT NULL
+LEFT JOIN notifications AS n ON n.id = s.notification_id;
+
+-- name: send_letters_settle(id, status, at, event) -> letter, channel
+-- Settle letters; one that is replayed waits again, with its attempts counted anew.
+UPDATE sends AS s
+SET letter_status = settled.status, history = s.history || ',' || settled.event,
+    state = CASE WHEN settled.status = 'replayed' THEN 'waiting' ELSE s.state END,
+    attempts = CASE WHEN settled.status = 'replayed' THEN 0 ELSE s.attempts END,
+    next_at = CASE WHEN settled.status = 'replayed' THEN settled.at ELSE s.next_at END
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[])
+    AS settled (id, status, at, event)
+WHERE s.letter = settled.id AND s.letter IS NOT NULL AND s.letter_status = 'dead'
+    AND s.state = 'dead'
+RETURNING s.letter, s.channel;
 
 -- name: sends_of_dead_address(user_id, channel, address, reason)
 UPDATE sends AS s
@@ -299,11 +353,12 @@ JOIN addresses AS a ON a.user_id = asked.user_id
 ORDER BY a.user_id, a.channel, a.name;
 
 -- name: sends_page(number, notification_id, after, sends_max)
---     -> number, id, user_id, channel, address, step, state, attempts, next_at, sent_at, reason
+--     -> number, id, user_id, channel, address, step, state, attempts, next_at, sent_at, reason,
+--     history
 -- A page of a notification's sends; a row without an id if there are none, and no row if there is
 -- no such notification.
 SELECT asked.number, s.id, s.user_id, s.channel, s.address, s.step, s.state, s.attempts,
-    s.next_at, s.sent_at, s.reason
+    s.next_at, s.sent_at, s.reason, s.history
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
     AS asked (number, notification_id, after, sends_max)
 JOIN notifications AS n ON n.id = asked.notification_id

@@ -5,7 +5,7 @@
 -- the last lock of a transaction; without a fact that is wanted, it is left alone. The offset keeps
 -- the planner from joining sinks to facts: they are looked at once for each fact. The first
 -- condition is looked at once for all: while there is no sink, nothing else is. (Sinks are all those
--- there are, whatever their state: one that is disabled goes on where it stopped. Both kinds are
+-- there are, whatever their state: one that is disabled goes on where it stopped. All kinds are
 -- named because an index begins with them: no statement goes through a table.)
 WITH wanted AS (
     SELECT f.kind, f.notification_id, n.category, f.user_id, f.device_id, f.channel, f.at, f.detail,
@@ -14,9 +14,11 @@ WITH wanted AS (
         $7::text[]) WITH ORDINALITY
         AS f (kind, notification_id, user_id, device_id, channel, at, detail, number)
     LEFT JOIN notifications AS n ON n.id = f.notification_id
-    WHERE EXISTS (SELECT 1 FROM sinks AS s WHERE s.kind IN ('webhook', 'reader')) AND EXISTS (
+    WHERE EXISTS (
+        SELECT 1 FROM sinks AS s WHERE s.kind IN ('webhook', 'reader', 'broker')
+    ) AND EXISTS (
         SELECT 1 FROM sinks AS s
-        WHERE s.kind IN ('webhook', 'reader')
+        WHERE s.kind IN ('webhook', 'reader', 'broker')
             AND strpos(s.events, ',' || f.kind || ',') > 0
             AND (s.categories = '' OR strpos(s.categories, ',' || n.category || ',') > 0)
         OFFSET 0

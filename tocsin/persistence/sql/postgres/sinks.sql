@@ -16,7 +16,20 @@ WHERE (SELECT count(*) FROM sinks AS s WHERE s.kind = 'webhook') < new.sinks_max
 ON CONFLICT (id) DO UPDATE SET id = excluded.id
 RETURNING id;
 
--- name: sinks_change(id, url, secrets, events, categories, description, batch_max, position, state)
+-- name: sinks_declare(id, events, categories, batch_max, now)
+-- A sink in a broker, as the settings of a node have it: a new one starts at the head of the log.
+INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
+    state, created_at, seen_at)
+SELECT new.id, 'broker', '', '[]', new.events, new.categories, '', new.batch_max, l.head,
+    'active', new.now, new.now
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+    AS new (id, events, categories, batch_max, now)
+JOIN receipt_log AS l ON l.name = 'receipts'
+ON CONFLICT (id) DO UPDATE SET events = excluded.events, categories = excluded.categories,
+    batch_max = excluded.batch_max, seen_at = excluded.seen_at;
+
+-- name: sinks_change(id, kind, url, secrets, events, categories, description, batch_max, position,
+--     state)
 --     -> id
 -- Change what is not NULL. The node that carries notices by the revision.
 UPDATE sinks AS s
@@ -29,10 +42,10 @@ SET url = coalesce(new.url, s.url), secrets = coalesce(new.secrets, s.secrets),
     failing_since = CASE WHEN new.state IS NULL THEN s.failing_since END,
     state = coalesce(new.state, s.state),
     revision = s.revision + 1, lease_node = '', lease_until = 0
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-    $8::bigint[], $9::text[])
-    AS new (id, url, secrets, events, categories, description, batch_max, position, state)
-WHERE s.id = new.id AND s.kind = 'webhook'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::bigint[], $9::bigint[], $10::text[])
+    AS new (id, kind, url, secrets, events, categories, description, batch_max, position, state)
+WHERE s.id = new.id AND s.kind = new.kind
 RETURNING s.id;
 
 -- name: sinks_delete(id) -> id
@@ -46,26 +59,31 @@ DELETE FROM sink_letters AS l
 USING unnest($1::text[]) AS gone (sink_id)
 WHERE l.sink_id = gone.sink_id;
 
--- name: sinks_claim(node, now, until)
---     -> id, url, secrets, events, categories, description, batch_max, position, pending, state,
+-- name: sinks_claim(node, now, until, names, seen)
+--     -> id, kind, url, secrets, events, categories, description, batch_max, position, pending, state,
 --     reason, failing_since, succeeded_at, lost, revision, created_at
--- The active webhooks whose lease is free, has run out, or is the node's already.
+-- The active webhooks, and those of the sinks named between commas, whose lease is free, has run
+-- out, or is the node's already.
 UPDATE sinks AS s
-SET lease_node = free.node, lease_until = free.until
+SET lease_node = free.node, lease_until = free.until,
+    seen_at = CASE WHEN s.kind = 'broker' THEN greatest(s.seen_at, free.seen) ELSE s.seen_at END
 FROM (
-    SELECT o.id, claim.node, claim.until
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS claim (node, now, until)
+    SELECT o.id, claim.node, claim.until, claim.seen
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])
+        AS claim (node, now, until, names, seen)
     CROSS JOIN LATERAL (
         SELECT c.id
         FROM sinks AS c
-        WHERE c.kind = 'webhook' AND c.state = 'active'
+        WHERE c.kind IN ('webhook', 'broker') AND c.state = 'active'
+            AND (c.kind = 'webhook' OR strpos(claim.names, ',' || c.id || ',') > 0)
             AND (c.lease_node = claim.node OR c.lease_until <= claim.now)
         FOR UPDATE SKIP LOCKED
     ) AS o
 ) AS free
 WHERE s.id = free.id
-RETURNING s.id, s.url, s.secrets, s.events, s.categories, s.description, s.batch_max, s.position,
-    s.pending, s.state, s.reason, s.failing_since, s.succeeded_at, s.lost, s.revision, s.created_at;
+RETURNING s.id, s.kind, s.url, s.secrets, s.events, s.categories, s.description, s.batch_max,
+    s.position, s.pending, s.state, s.reason, s.failing_since, s.succeeded_at, s.lost, s.revision,
+    s.created_at;
 
 -- name: sinks_progress(id, node, revision, position, pending, state, reason, failing_since,
 --     succeeded_at, lost)
@@ -79,18 +97,20 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::
 WHERE s.id = new.id AND s.lease_node = new.node AND s.revision = new.revision
 RETURNING s.id;
 
--- name: sinks_list(number, id)
---     -> number, head, id, url, secrets, events, categories, description, batch_max, position,
---     pending, state, reason, failing_since, succeeded_at, lost, revision, created_at
--- All webhooks, or one, with the head of the log, which comes alone if there are none.
-SELECT asked.number, l.head, s.id, s.url, s.secrets, s.events, s.categories, s.description,
-    s.batch_max, s.position, s.pending, s.state, s.reason, s.failing_since, s.succeeded_at, s.lost,
-    s.revision, s.created_at
-FROM unnest($1::bigint[], $2::text[]) AS asked (number, id)
+-- name: sinks_list(number, id, kind)
+--     -> number, head, id, kind, url, secrets, events, categories, description, batch_max,
+--     position, pending, state, reason, failing_since, succeeded_at, lost, revision, created_at
+-- All sinks of a kind (of both, if it is NULL), or one, with the head of the log, which comes alone
+-- if there are none.
+SELECT asked.number, l.head, s.id, s.kind, s.url, s.secrets, s.events, s.categories,
+    s.description, s.batch_max, s.position, s.pending, s.state, s.reason, s.failing_since,
+    s.succeeded_at, s.lost, s.revision, s.created_at
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS asked (number, id, kind)
 JOIN receipt_log AS l ON l.name = 'receipts'
 LEFT JOIN LATERAL (
     SELECT o.* FROM sinks AS o
-    WHERE o.kind = 'webhook' AND (asked.id IS NULL OR o.id = asked.id)
+    WHERE o.kind IN ('webhook', 'broker') AND (asked.kind IS NULL OR o.kind = asked.kind)
+        AND (asked.id IS NULL OR o.id = asked.id)
     OFFSET 0
 ) AS s ON true
 ORDER BY asked.number, s.created_at, s.id;
@@ -116,12 +136,14 @@ USING (
 WHERE s.id = gone.id;
 
 -- name: readers_purge(before, rows_max) -> id
+-- Also the sinks in brokers that no node's settings have had since.
 DELETE FROM sinks AS s
 USING (
     SELECT old.id
     FROM unnest($1::bigint[], $2::bigint[]) AS purge (before, rows_max)
     CROSS JOIN LATERAL (
-        SELECT o.id FROM sinks AS o WHERE o.kind = 'reader' AND o.seen_at < purge.before
+        SELECT o.id FROM sinks AS o
+        WHERE o.kind IN ('reader', 'broker') AND o.seen_at < purge.before
         LIMIT purge.rows_max
     ) AS old
 ) AS gone
@@ -155,6 +177,27 @@ CROSS JOIN LATERAL (
     ORDER BY l.position DESC
     LIMIT asked.letters_max
 ) AS letter;
+
+-- name: sink_letters_list(number, status, before, user_id, letters_max)
+--     -> number, id, sink_id, position, user_id, receipt, reason, at, status
+-- Letters of all sinks, of one status, the newest first, below a number; of one user, if given.
+SELECT asked.number, found.*
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])
+    AS asked (number, status, before, user_id, letters_max)
+CROSS JOIN LATERAL (
+    SELECT l.letter AS id, l.sink_id, l.position, l.user_id, l.receipt, l.reason, l.at, l.status
+    FROM sink_letters AS l
+    WHERE l.status = asked.status AND l.letter < asked.before
+        AND (asked.user_id IS NULL OR l.user_id = asked.user_id)
+    ORDER BY l.letter DESC
+    LIMIT asked.letters_max
+) AS found;
+
+-- name: sink_letters_read(id)
+--     -> id, sink_id, position, user_id, receipt, reason, at, status
+SELECT l.letter AS id, l.sink_id, l.position, l.user_id, l.receipt, l.reason, l.at, l.status
+FROM unnest($1::bigint[]) AS asked (id)
+JOIN sink_letters AS l ON l.letter = asked.id;
 
 -- name: sink_letters_purge(before, rows_max) -> position
 DELETE FROM sink_letters AS l

@@ -149,11 +149,57 @@ WHERE channel = :channel AND state = 'waiting' AND next_at <= :now
     AND NOT EXISTS (SELECT 1 FROM addresses AS a WHERE a.user_id = sends.user_id
         AND a.channel = sends.channel AND a.name = sends.address);
 
--- name: sends_settle(id, node, claimed, state, attempts, next_at, sent_at, reason)
+-- name: sends_settle(id, node, claimed, state, attempts, next_at, at, reason, event, history_max)
+--     -> id, notification_id, user_id, channel, address, state, attempts, reason
+-- What became of a claimed send, and of each attempt. One that is given up becomes a dead letter; if
+-- it was one before, it is that again.
 UPDATE sends
-SET state = :state, attempts = :attempts, next_at = :next_at, sent_at = :sent_at,
-    reason = :reason, node = NULL
-WHERE id = :id AND node = :node AND attempts = :claimed AND state = 'waiting';
+SET state = :state, attempts = :attempts, next_at = :next_at, reason = :reason, node = NULL,
+    sent_at = CASE WHEN :state = 'sent' THEN :at END,
+    history = CASE
+        WHEN :event IS NULL OR length(history) > :history_max THEN history
+        WHEN history = '' THEN :event
+        ELSE history || ',' || :event END,
+    letter = CASE WHEN :state = 'dead' AND letter IS NULL
+        THEN (SELECT max(seq) + 1 FROM sqlite_sequence WHERE name = 'dead_letters')
+        ELSE letter END,
+    letter_status = CASE WHEN :state = 'dead' THEN 'dead' ELSE letter_status END,
+    dead_at = CASE WHEN :state = 'dead' THEN :at ELSE dead_at END
+WHERE id = :id AND node = :node AND attempts = :claimed AND state = 'waiting'
+RETURNING id, notification_id, user_id, channel, address, state, attempts, reason;
+
+-- name: send_letters_page(number, status, before, user_id, notification_id, letters_max)
+--     -> number, id, notification_id, user_id, channel, address, attempts, reason, history, dead_at,
+--     status
+-- Sends that were given up, of one status, the newest first, below a number; of one user or
+-- notification, if given.
+SELECT :number, letter AS id, notification_id, user_id, channel, address, attempts, reason, history,
+    dead_at, letter_status AS status
+FROM sends
+WHERE letter_status = :status AND letter < :before AND letter IS NOT NULL
+    AND (:user_id IS NULL OR user_id = :user_id)
+    AND (:notification_id IS NULL OR notification_id = :notification_id)
+ORDER BY letter DESC
+LIMIT :letters_max;
+
+-- name: send_letters_read(id)
+--     -> id, notification_id, user_id, channel, address, attempts, reason, history, dead_at, status,
+--     document
+SELECT s.letter AS id, s.notification_id, s.user_id, s.channel, s.address, s.attempts, s.reason,
+    s.history, s.dead_at, s.letter_status AS status, n.document
+FROM sends AS s
+LEFT JOIN notifications AS n ON n.id = s.notification_id
+WHERE s.letter = :id AND s.letter IS NOT NULL;
+
+-- name: send_letters_settle(id, status, at, event) -> letter, channel
+-- Settle a letter; one that is replayed waits again, with its attempts counted anew.
+UPDATE sends
+SET letter_status = :status, history = history || ',' || :event,
+    state = CASE WHEN :status = 'replayed' THEN 'waiting' ELSE state END,
+    attempts = CASE WHEN :status = 'replayed' THEN 0 ELSE attempts END,
+    next_at = CASE WHEN :status = 'replayed' THEN :at ELSE next_at END
+WHERE letter = :id AND letter IS NOT NULL AND letter_status = 'dead' AND state = 'dead'
+RETURNING letter, channel;
 
 -- name: sends_of_dead_address(user_id, channel, address, reason)
 UPDATE sends
@@ -213,11 +259,12 @@ WHERE user_id = :user_id
 ORDER BY channel, name;
 
 -- name: sends_page(number, notification_id, after, sends_max)
---     -> number, id, user_id, channel, address, step, state, attempts, next_at, sent_at, reason
+--     -> number, id, user_id, channel, address, step, state, attempts, next_at, sent_at, reason,
+--     history
 -- A page of a notification's sends; a row without an id if there are none, and no row if there is
 -- no such notification.
 SELECT :number, s.id, s.user_id, s.channel, s.address, s.step, s.state, s.attempts, s.next_at,
-    s.sent_at, s.reason
+    s.sent_at, s.reason, s.history
 FROM notifications AS n
 LEFT JOIN sends AS s ON s.notification_id = n.id AND s.id > :after
 WHERE n.id = :notification_id

@@ -250,9 +250,10 @@ ORDER BY p.kind, p.name;
 
 -- name: notifications_read(id)
 --     -> id, revision, category, created_at, updated_at, expires_at, document, standing, priority,
---     topic, collapse_key, recipients, inboxes, delivered, seen, read, dead, expired
+--     topic, collapse_key, recipients, inboxes, delivered, seen, read, dead, expired, sent
 -- A notification, with the numbers of its recipients in each state. `dead` counts recipients to
--- whom the notification was not delivered and for whom at least one device was given up.
+-- whom the notification was not delivered and for whom at least one device was given up; `sent`
+-- those to whom it was sent on a channel.
 SELECT n.id, n.revision, n.category, n.created_at, n.updated_at, n.expires_at, n.document,
     n.standing, n.priority, n.topic, n.collapse_key, n.recipients, counted.*
 FROM notifications AS n
@@ -260,7 +261,9 @@ JOIN (
     SELECT count(*) AS inboxes, count(delivered_at) AS delivered, count(seen_at) AS seen,
         count(read_at) AS read, count(*) FILTER (WHERE delivered_at IS NULL AND dead) AS dead,
         count(*) FILTER (WHERE delivered_at IS NULL AND NOT dead AND expired_at IS NOT NULL)
-            AS expired
+            AS expired,
+        (SELECT count(DISTINCT s.user_id) FROM sends AS s
+            WHERE s.notification_id = :id AND s.state = 'sent') AS sent
     FROM (
         SELECT i.delivered_at, i.seen_at, i.read_at, i.expired_at,
             EXISTS (

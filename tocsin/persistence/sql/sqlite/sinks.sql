@@ -14,7 +14,18 @@ WHERE l.name = 'receipts'
 ON CONFLICT (id) DO UPDATE SET id = excluded.id
 RETURNING id;
 
--- name: sinks_change(id, url, secrets, events, categories, description, batch_max, position, state)
+-- name: sinks_declare(id, events, categories, batch_max, now)
+-- A sink in a broker, as the settings of a node have it: a new one starts at the head of the log.
+INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
+    state, created_at, seen_at)
+SELECT :id, 'broker', '', '[]', :events, :categories, '', :batch_max, l.head, 'active', :now, :now
+FROM receipt_log AS l
+WHERE l.name = 'receipts'
+ON CONFLICT (id) DO UPDATE SET events = excluded.events, categories = excluded.categories,
+    batch_max = excluded.batch_max, seen_at = excluded.seen_at;
+
+-- name: sinks_change(id, kind, url, secrets, events, categories, description, batch_max, position,
+--     state)
 --     -> id
 -- Change what is not NULL. The node that carries notices by the revision.
 UPDATE sinks
@@ -26,7 +37,7 @@ SET url = coalesce(:url, url), secrets = coalesce(:secrets, secrets),
     failing_since = CASE WHEN :state IS NULL THEN failing_since END,
     state = coalesce(:state, state),
     revision = revision + 1, lease_node = '', lease_until = 0
-WHERE id = :id AND kind = 'webhook'
+WHERE id = :id AND kind = :kind
 RETURNING id;
 
 -- name: sinks_delete(id) -> id
@@ -35,16 +46,19 @@ DELETE FROM sinks WHERE id = :id AND kind = 'webhook' RETURNING id;
 -- name: sink_letters_delete(sink_id)
 DELETE FROM sink_letters WHERE sink_id = :sink_id;
 
--- name: sinks_claim(node, now, until)
---     -> id, url, secrets, events, categories, description, batch_max, position, pending, state,
+-- name: sinks_claim(node, now, until, names, seen)
+--     -> id, kind, url, secrets, events, categories, description, batch_max, position, pending, state,
 --     reason, failing_since, succeeded_at, lost, revision, created_at
--- The active webhooks whose lease is free, has run out, or is the node's already.
+-- The active webhooks, and those of the sinks named between commas, whose lease is free, has run
+-- out, or is the node's already.
 UPDATE sinks
-SET lease_node = :node, lease_until = :until
-WHERE kind = 'webhook' AND state = 'active'
+SET lease_node = :node, lease_until = :until,
+    seen_at = CASE WHEN kind = 'broker' THEN max(seen_at, :seen) ELSE seen_at END
+WHERE (kind = 'webhook' OR (kind = 'broker' AND instr(:names, ',' || id || ',') > 0))
+    AND state = 'active'
     AND (lease_node = :node OR lease_until <= :now)
-RETURNING id, url, secrets, events, categories, description, batch_max, position, pending, state,
-    reason, failing_since, succeeded_at, lost, revision, created_at;
+RETURNING id, kind, url, secrets, events, categories, description, batch_max, position, pending,
+    state, reason, failing_since, succeeded_at, lost, revision, created_at;
 
 -- name: sinks_progress(id, node, revision, position, pending, state, reason, failing_since,
 --     succeeded_at, lost)
@@ -55,15 +69,17 @@ SET position = :position, pending = :pending, state = :state, reason = :reason,
 WHERE id = :id AND lease_node = :node AND revision = :revision
 RETURNING id;
 
--- name: sinks_list(number, id)
---     -> number, head, id, url, secrets, events, categories, description, batch_max, position,
---     pending, state, reason, failing_since, succeeded_at, lost, revision, created_at
--- All webhooks, or one, with the head of the log, which comes alone if there are none.
-SELECT :number, l.head, s.id, s.url, s.secrets, s.events, s.categories, s.description, s.batch_max,
-    s.position, s.pending, s.state, s.reason, s.failing_since, s.succeeded_at, s.lost, s.revision,
-    s.created_at
+-- name: sinks_list(number, id, kind)
+--     -> number, head, id, kind, url, secrets, events, categories, description, batch_max,
+--     position, pending, state, reason, failing_since, succeeded_at, lost, revision, created_at
+-- All sinks of a kind (of both, if it is NULL), or one, with the head of the log, which comes alone
+-- if there are none.
+SELECT :number, l.head, s.id, s.kind, s.url, s.secrets, s.events, s.categories, s.description,
+    s.batch_max, s.position, s.pending, s.state, s.reason, s.failing_since, s.succeeded_at, s.lost,
+    s.revision, s.created_at
 FROM receipt_log AS l
-LEFT JOIN sinks AS s ON s.kind = 'webhook' AND (:id IS NULL OR s.id = :id)
+LEFT JOIN sinks AS s ON s.kind IN ('webhook', 'broker') AND (:kind IS NULL OR s.kind = :kind)
+    AND (:id IS NULL OR s.id = :id)
 WHERE l.name = 'receipts'
 ORDER BY s.created_at, s.id;
 
@@ -80,13 +96,17 @@ WHERE id IN (SELECT id FROM sinks WHERE kind = 'reader'
     ORDER BY seen_at DESC, id LIMIT -1 OFFSET :readers_max);
 
 -- name: readers_purge(before, rows_max) -> id
+-- Also the sinks in brokers that no node's settings have had since.
 DELETE FROM sinks
-WHERE id IN (SELECT id FROM sinks WHERE kind = 'reader' AND seen_at < :before LIMIT :rows_max)
+WHERE id IN (SELECT id FROM sinks
+    WHERE kind IN ('reader', 'broker') AND seen_at < :before LIMIT :rows_max)
 RETURNING id;
 
 -- name: sink_letters_bury(sink_id, position, user_id, receipt, reason, at)
-INSERT INTO sink_letters (sink_id, position, user_id, receipt, reason, at, status)
-VALUES (:sink_id, :position, :user_id, :receipt, :reason, :at, 'dead')
+INSERT INTO sink_letters (sink_id, position, user_id, receipt, reason, at, status, letter)
+SELECT :sink_id, :position, :user_id, :receipt, :reason, :at, 'dead',
+    (SELECT max(seq) + 1 FROM sqlite_sequence WHERE name = 'dead_letters')
+WHERE true
 ON CONFLICT (sink_id, position) DO UPDATE SET
     reason = excluded.reason, at = excluded.at, status = 'dead';
 
@@ -102,6 +122,21 @@ FROM sink_letters
 WHERE sink_id = :sink_id AND position < :before
 ORDER BY position DESC
 LIMIT :letters_max;
+
+-- name: sink_letters_list(number, status, before, user_id, letters_max)
+--     -> number, id, sink_id, position, user_id, receipt, reason, at, status
+-- Letters of all sinks, of one status, the newest first, below a number; of one user, if given.
+SELECT :number, letter AS id, sink_id, position, user_id, receipt, reason, at, status
+FROM sink_letters
+WHERE status = :status AND letter < :before AND (:user_id IS NULL OR user_id = :user_id)
+ORDER BY letter DESC
+LIMIT :letters_max;
+
+-- name: sink_letters_read(id)
+--     -> id, sink_id, position, user_id, receipt, reason, at, status
+SELECT letter AS id, sink_id, position, user_id, receipt, reason, at, status
+FROM sink_letters
+WHERE letter = :id;
 
 -- name: sink_letters_purge(before, rows_max) -> position
 DELETE FROM sink_letters

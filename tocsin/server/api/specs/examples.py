@@ -13,8 +13,6 @@ from tocsin.server.api import (
     answers,
     channels,
     connector_answers,
-    inspecting,
-    inspecting_answers,
     me,
     streams,
     topics,
@@ -22,6 +20,7 @@ from tocsin.server.api import (
 )
 from tocsin.server.api.connectors import SkipRequest
 from tocsin.server.api.dead_letters import LetterEdit
+from tocsin.server.api.specs.console_examples import CONSOLE_EXAMPLES
 from tocsin.server.api.specs.webhook_examples import WEBHOOK_EXAMPLES
 from tocsin.server.marking import MarkedInbox, MarkRequest
 from tocsin.server.producing.batch import BatchItem
@@ -85,8 +84,10 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
     "device": "phone",
     "topic": "incidents",
     "connector": "orders",
+    "sink": "audit",
     "letter": "7",
     "entry": "1700000000000-0",
+    "key": "abcdefghijklmnop",
     "module": "index.js",
     "channel": "email",
     "name": "main",
@@ -98,6 +99,7 @@ PATH_EXAMPLES: Final[dict[str, str]] = {
 
 EXAMPLES: Final[dict[Any, Any]] = {
     **WEBHOOK_EXAMPLES,
+    **CONSOLE_EXAMPLES,
     Draft: _DRAFT,
     Patch: {"title": "Your order has been delayed", "body": None},
     BatchItem: {**_DRAFT, "idempotency_key": "order-1042-sent"},
@@ -142,6 +144,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
                 "next_at": None,
                 "sent_at": _LATER,
                 "reason": None,
+                "history": [{"at": _LATER, "event": "sent", "attempt": 1, "reason": None}],
             }
         ],
         "next": None,
@@ -174,6 +177,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
             "read": 0,
             "expired": 0,
             "dead": 0,
+            "sent": 1,
         },
     },
     answers.Published: {"id": _ID, "state": "active", "recipients": 1, "created_at": _AT},
@@ -278,38 +282,6 @@ EXAMPLES: Final[dict[Any, Any]] = {
                 "last_error": None,
                 "child_count": 0,
                 "children": [],
-            }
-        ],
-    },
-    inspecting_answers.SampleList: {
-        "node": "a1",
-        "interval": 1.0,
-        "columns": list(inspecting.SAMPLED),
-        "rows": [[1764547200000, 128, 120, 3, 910, 4200, 310, 2, 0.21, 0.001, 98000000, 0, 1, 1]],
-    },
-    inspecting_answers.UserLine: {
-        "user": "ada",
-        "head": 812,
-        "unread": 3,
-        "unseen": 1,
-        "devices": [
-            {
-                "device": "phone",
-                "acknowledged": 810,
-                "behind": 2,
-                "last_seen": _LATER,
-                "node": "a1",
-                "since": _LATER,
-            }
-        ],
-        "presence_known": True,
-    },
-    inspecting_answers.Explanation: {
-        "says": "It is in the user's inbox; some devices do not have it yet.",
-        "devices": [
-            {
-                "device": "phone",
-                "says": "It acknowledged it at 2025-12-01T00:00:00.000Z; sent once.",
             }
         ],
     },

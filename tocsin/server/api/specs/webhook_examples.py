@@ -1,10 +1,10 @@
-"""Examples of receipts and webhooks; `examples` has them with the others."""
+"""Examples of receipts, webhooks and sinks; `examples` has them with the others."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from tocsin.server.api import receipts, webhook_letters, webhooks
+from tocsin.server.api import receipts, sink_answers, sinks, webhook_letters, webhooks
 
 _ID: Final = "0198f0a8-5c1e-7d3a-9b64-2f1c80a7e5d1"
 _AT: Final = "2026-03-09T08:15:00.000Z"
@@ -47,6 +47,24 @@ _LETTER: Final = {
 _TESTED: Final = {"status": 200, "seconds": 0.041, "error": None, "answer": "ok"}
 
 WEBHOOK_EXAMPLES: Final[dict[Any, Any]] = {
+    sinks.SinkRewind: {"since": _AT},
+    sink_answers.SinkList: {
+        "sinks": [
+            {
+                "name": "audit",
+                "kind": "kafka",
+                "events": ["delivered", "read"],
+                "categories": [],
+                "state": "active",
+                "reason": None,
+                "position": 1042,
+                "behind": 0,
+                "lost": 0,
+                "failing_since": None,
+                "succeeded_at": _AT,
+            }
+        ],
+    },
     receipts.ReceiptView: RECEIPT,
     receipts.ReceiptList: {
         "receipts": [RECEIPT],

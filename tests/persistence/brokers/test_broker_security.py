@@ -1,0 +1,75 @@
+"""TLS by an authority of one's own, and users, as brokers and adapters agree on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from servers.authority import certify
+from servers.kafka import PASSWORD
+from tests.broker_kit import KafkaTopic, RabbitQueue, bodies, numbered, receipts, take
+from tests.persistence.brokers.test_source_faults import told_by
+from tocsin.persistence.brokers.kafka_calls import KafkaBrokers
+from tocsin.persistence.source import SourceRefused
+
+
+def secured(topic: KafkaTopic, **more: Any) -> KafkaTopic:
+    """*topic*, reached by TLS as the user `ada`."""
+    server = topic.server
+    access = KafkaBrokers(
+        servers=(f"127.0.0.1:{server.tls_port}",),
+        security="SASL_SSL",
+        sasl="PLAIN",
+        user="ada",
+        password=PASSWORD,
+        ca_file=str(server.certified.authority),
+    )
+    topic.place = replace(topic.place, brokers=replace(access, **more))
+    return topic
+
+
+def over_tls(queue: RabbitQueue, ca_file: str) -> RabbitQueue:
+    queue.place = replace(queue.place, url=queue.server.tls_url, ca_file=ca_file)
+    return queue
+
+
+async def test_kafka_is_taken_from_and_carried_to_over_tls_as_a_user(broker_kafka):
+    topic = secured(KafkaTopic(broker_kafka))
+    async with topic.sink() as sink:
+        await sink.carry(receipts(0, 3))
+    async with topic.connect() as source:
+        assert bodies(await take(source, 3)) == numbered(3)
+
+
+async def test_a_wrong_password_of_kafka_is_a_matter_for_an_operator(broker_kafka):
+    topic = secured(KafkaTopic(broker_kafka), password="of-eve")
+    assert "of-eve" not in await told_by(topic)
+    with pytest.raises(SourceRefused):
+        async with topic.sink():
+            pass
+
+
+async def test_another_authority_of_kafka_is_a_matter_for_an_operator(broker_kafka, tmp_path):
+    other = certify(tmp_path / "other")
+    topic = secured(KafkaTopic(broker_kafka), ca_file=str(other.authority))
+    assert "CERTIFICATE_VERIFY_FAILED" in await told_by(topic)
+    missing = secured(KafkaTopic(broker_kafka), ca_file=str(tmp_path / "none"))
+    assert "certificate" in await told_by(missing)
+
+
+async def test_rabbitmq_is_taken_from_and_carried_to_over_tls(broker_rabbitmq):
+    queue = over_tls(RabbitQueue(broker_rabbitmq), str(broker_rabbitmq.certified.authority))
+    async with queue.sink() as sink:
+        await sink.carry(receipts(0, 3))
+    async with queue.connect() as source:
+        assert bodies(await take(source, 3)) == numbered(3)
+
+
+async def test_another_authority_of_rabbitmq_is_a_matter_for_an_operator(broker_rabbitmq, tmp_path):
+    other = certify(tmp_path / "other")
+    queue = over_tls(RabbitQueue(broker_rabbitmq), str(other.authority))
+    told = await told_by(queue)
+    assert "TLS" in told
+    assert "guest" not in told

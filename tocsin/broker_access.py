@@ -1,0 +1,76 @@
+"""From the tables of the settings to the access to a broker that connectors and sinks share.
+
+An adapter, and the library behind it, is imported only if a table names its broker.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from tocsin.settings.broker_tables import BrokerTable, KafkaAccess, SqsAccess
+from tocsin.settings.setting import SettingProblem, SettingsError
+
+if TYPE_CHECKING:
+    from tocsin.persistence.brokers.kafka_calls import KafkaBrokers
+    from tocsin.persistence.brokers.sqs_client import SqsPlace
+
+_AWS_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def kafka_brokers(access: KafkaAccess) -> KafkaBrokers:
+    """The brokers of a table, whose library is there (`needs`)."""
+    from tocsin.persistence.brokers.kafka_calls import KafkaBrokers
+
+    return KafkaBrokers(
+        servers=access.servers,
+        security=access.security.upper(),
+        sasl="" if access.sasl == "none" else access.sasl.upper(),
+        user=access.user,
+        password=access.password,
+        ca_file=access.ca_file,
+    )
+
+
+def sqs_place(family: str, table: BrokerTable, access: SqsAccess) -> SqsPlace:
+    """The queue of *table*, whose *access* it is. Raises `SettingsError`."""
+    from tocsin.persistence.brokers.aws_signature import AwsCredentials
+    from tocsin.persistence.brokers.sqs_client import SqsPlace
+
+    if not access.region_of_queue:
+        raise _problem(family, table, "whose region is not known", "name its region")
+    if bool(access.access_key) != bool(access.secret_key):
+        wrong, remedy = "which has one of access_key and secret_key", "give both, or neither"
+        raise _problem(family, table, wrong, remedy)
+    if access.access_key:
+        credentials = AwsCredentials(access.access_key, access.secret_key)
+    else:
+        credentials = AwsCredentials(*(os.environ.get(name, "") for name in _AWS_VARIABLES))
+    if not (credentials.key and credentials.secret):
+        remedy = "give access_key and secret_key, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+        raise _problem(family, table, "which has no credentials", remedy)
+    return SqsPlace(
+        url=access.queue_url,
+        region=access.region_of_queue,
+        credentials=credentials,
+        ca_file=access.ca_file,
+    )
+
+
+@contextmanager
+def needs(family: str, extra: str, table: BrokerTable) -> Iterator[None]:
+    """Raise `SettingsError` if the block cannot import the library of the package's *extra*, which
+    *table* of the setting *family* needs.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        wrong, remedy = f"and {error.name} is not installed", f"pip install 'tocsin[{extra}]'"
+        raise _problem(family, table, wrong, remedy) from error
+
+
+def _problem(family: str, table: BrokerTable, wrong: str, remedy: str) -> SettingsError:
+    text = f"name {table.name}, a {table.KIND}, {wrong}"
+    return SettingsError(SettingProblem((family,), text, f"{remedy}, or take the table out"))

@@ -1,0 +1,53 @@
+"""A queue of SQS as a sink: batches of ten, which a FIFO queue orders by their keys.
+
+The id of a receipt is a FIFO queue's deduplication id, so what is carried twice within five minutes
+is there once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tocsin.persistence.brokers.sqs_client import BATCH_MAX, SqsClient, SqsPlace, open_sqs
+from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.source import SourceAway, SourceRefused, key_of
+
+
+@asynccontextmanager
+async def connect_sink(place: SqsPlace) -> AsyncIterator[BrokerSink]:
+    """Open the queue at *place*; as `ConnectSink`."""
+    async with open_sqs(place) as client:
+        await client.call("GetQueueAttributes", AttributeNames=["QueueArn"])
+        yield SqsSink(client, place)
+
+
+class SqsSink:
+    """`BrokerSink` on calls of SQS; made by `connect_sink`."""
+
+    def __init__(self, client: SqsClient, place: SqsPlace) -> None:
+        self._client = client
+        self._place = place
+
+    async def carry(self, batch: Sequence[ReceiptMessage]) -> None:
+        entries = [self._entry(each) for each in batch]
+        for first in range(0, len(entries), BATCH_MAX):
+            # No later ones while some have failed: they would be ahead of them.
+            some = entries[first : first + BATCH_MAX]
+            if failed := await self._client.each("SendMessageBatch", some):
+                error = SourceRefused if failed[0].get("SenderFault") else SourceAway
+                raise error(f"SQS has not taken a message: {failed[0].get('Code')}")
+
+    def _entry(self, message: ReceiptMessage) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "MessageBody": message.body.decode(),
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": text}
+                for name, text in message.headers.items()
+            },
+        }
+        if self._place.is_fifo:
+            entry["MessageGroupId"] = key_of(message.key)[:128]
+            entry["MessageDeduplicationId"] = message.id
+        return entry
