@@ -29,7 +29,7 @@ ROOMS = (
     *("tocsin/actors/runtime", "tocsin/actors", "tocsin/cli", "tocsin/client"),
     *("tocsin/carriers", "tocsin/load", "tocsin/outbound", "tocsin/persistence"),
     *("tocsin/protocol", "tocsin/server", "tocsin/settings", "tocsin"),
-    *("clients", "demo", "simulation", "tests", "bench", "cluster", "servers", "dev"),
+    *("clients", "demo", "deploy", "simulation", "tests", "bench", "cluster", "servers", "dev"),
 )
 
 
