@@ -91,15 +91,13 @@ def beside(kind: str) -> Iterator[Mapping[str, str]]:
 
 async def ingest(kind: str, server: Server) -> list[Row]:
     """Rounds of four thousand notifications, in turns from the broker and by HTTP batches."""
-    caller = await Caller("producer", "notify").connect(server)
     costs: dict[str, list[tuple[float, float]]] = {"broker": [], "batch": []}
     for done in range(1 + _ROUNDS):
         taken = await _take(server, kind, (done + 1) * _MESSAGES)
-        posted = await _post(server, caller)
+        posted = await _post(server)
         if done:  # the first round warms up
             costs["broker"].append(taken)
             costs["batch"].append(posted)
-    caller.close()
     cpu = {way: sum(each for each, _ in several) / _ROUNDS for way, several in costs.items()}
     rate = {way: _ROUNDS / sum(1 / each for _, each in several) for way, several in costs.items()}
     return [
@@ -123,12 +121,20 @@ async def _take(server: Server, kind: str, accepted: int) -> tuple[float, float]
     return cost.per(_MESSAGES)
 
 
-async def _post(server: Server, caller: Caller) -> tuple[float, float]:
-    items = [notification(["ada"])] * _ITEMS
+async def _post(server: Server) -> tuple[float, float]:
+    # A connection for each round: an idle one is closed while the broker is being filled.
+    caller = await Caller("producer", "notify").connect(server)
+    # With keys, as messages of brokers have them: each is a row in the store.
+    batches = [
+        [notification(["ada"]) | {"idempotency_key": str(uuid.uuid4())} for _ in range(_ITEMS)]
+        for _ in range(_MESSAGES // _ITEMS)
+    ]
     cost = Cost(server)
-    for _ in range(_MESSAGES // _ITEMS):
+    for items in batches:
         await caller.call("POST", "/v1/notifications/batch", items)
-    return cost.per(_MESSAGES)
+    taken = cost.per(_MESSAGES)
+    caller.close()
+    return taken
 
 
 @contextmanager
@@ -141,9 +147,11 @@ def _running(server: Redis | RabbitMQ | Kafka | ElasticMQ) -> Iterator[None]:
 
 
 async def _publish(body: bytes, count: int, channel: Any) -> None:
-    for _ in range(count):
+    async def publish() -> None:
         properties = pamqp.commands.Basic.Properties(message_id=str(uuid.uuid4()))
         await channel.basic_publish(body, routing_key=_PLACE, properties=properties)
+
+    await asyncio.gather(*(publish() for _ in range(count)))
 
 
 async def _send(body: bytes, count: int, producer: Any) -> None:

@@ -53,7 +53,7 @@ CONSOLE_EXAMPLES: Final[dict[Any, Any]] = {
             }
         ]
     },
-    keys.KeyWish: {"scopes": ["notify"], "name": "billing"},
+    keys.KeyWish: {"scopes": ["notify"], "name": "shop"},
     keys.KeyMade: {
         "id": "abcdefghijklmnop",
         "text": f"tk_abcdefghijklmnop_{'q' * 52}",

@@ -8,6 +8,28 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tocsin.server.api.specs.console_words import CONSOLE_WORDS
+from tocsin.server.api.specs.letter_words import LETTER_WORDS
+
+PATHS: Final[dict[str, str]] = {
+    "notification": "The notification's id, as its post was answered with.",
+    "user": "The user's id, percent-encoded where it has a `/` or the like.",
+    "device": "The device's name.",
+    "topic": "The topic's name.",
+    "connector": "The connector's name, as the settings have it.",
+    "sink": "The sink's name, as the settings have it.",
+    "letter": "The dead letter's id.",
+    "module": "The module's file name.",
+    "channel": "The channel's name.",
+    "name": "The address's name, of the caller's choosing: `main`, `firefox`.",
+    "token": "The token of an unsubscribe link.",
+    "webhook": "The webhook's id.",
+    "position": "The receipt's place in the log.",
+    "entry": "The entry's id, as the list of the spool shows it.",
+    "key": "The key's id: the part after `tk_`.",
+}
+"""By parameter of a path."""
+
 FIELDS: Final[dict[str, str]] = {
     "sinks": "The sinks in brokers that the settings have.",
     "accepted": "Messages that became notifications.",
@@ -192,6 +214,8 @@ FIELDS: Final[dict[str, str]] = {
 """By the name of the field, for every type that has no words of its own below."""
 
 FIELDS_OF: Final[dict[tuple[str, str], str]] = {
+    **LETTER_WORDS,
+    **CONSOLE_WORDS,
     ("SendRecord", "address"): "The address's name.",
     ("SendRecord", "attempts"): "How often it was tried.",
     ("SendRecord", "state"): "`waiting`, `sent`, `moot` (not needed any more), `off`, `dead`.",
@@ -225,12 +249,6 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("InboxQuery", "category"): "Only notifications of this category.",
     ("InboxQuery", "state"): "Which: `unread`, `all`, `archived`; absent, all but the archived.",
     ("LedgerQuery", "after"): "The page behind this line: the `next` of the page before.",
-    ("LetterLine", "status"): "`dead`, until somebody replays or discards it.",
-    ("Letter", "status"): "`dead`, until somebody replays or discards it.",
-    ("LetterLine", "notification"): "The notification's id.",
-    ("Letter", "notification"): "The notification's id.",
-    ("LetterLine", "id"): "The letter's number.",
-    ("Letter", "id"): "The letter's number.",
     ("LetterReplayed", "id"): "The letter's number.",
     ("LetterReplayed", "status"): "`replayed`.",
     ("ConnectorLine", "name"): "The connector's name, as the settings have it.",
@@ -240,26 +258,8 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("ConnectorLine", "reason"): "Why, where something is wrong.",
     ("ConnectorLine", "refused"): "Messages that became dead letters.",
     ("ConnectorLine", "replayed"): "Messages that the store had already.",
-    (
-        "LetterLine",
-        "kind",
-    ): "`delivery`, `ingest` (a message of a broker), `send`, or `receipt` (of a webhook).",
-    (
-        "Letter",
-        "kind",
-    ): "`delivery`, `ingest` (a message of a broker), `send`, or `receipt` (of a webhook).",
-    ("LetterLine", "connector"): "Of `ingest`: the connector that took it.",
-    ("Letter", "connector"): "Of `ingest`: the connector that took it.",
-    ("LetterLine", "user"): "The user; `null` of `ingest`.",
-    ("Letter", "user"): "The user; `null` of `ingest`.",
     ("Letter", "message"): "Of `ingest`: the message as it was taken.",
     ("Letter", "problem"): "Of `ingest`: what it was refused with.",
-    ("LetterLine", "channel"): "Of `send`: the channel.",
-    ("Letter", "channel"): "Of `send`: the channel.",
-    ("LetterLine", "address"): "Of `send`: the address's name.",
-    ("Letter", "address"): "Of `send`: the address's name.",
-    ("LetterLine", "webhook"): "Of `receipt`: the webhook's id.",
-    ("Letter", "webhook"): "Of `receipt`: the webhook's id.",
     ("Letter", "receipt"): "Of `receipt`: what was refused.",
     ("SendRecord", "history"): "Its attempts, and what operators did.",
     ("SendEvent", "event"): "`sent`, `retry` (it failed), `dead`, `replayed`, `discarded`.",
@@ -319,15 +319,6 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ): "The device of a stream; without it, the server names one.",
     ("TopicRecord", "subscribers"): "How many users are in it.",
     ("TopicRecord", "topic"): "The topic's name.",
-    ("SampleList", "rows"): "The samples, each with a value for every column.",
-    ("SampleList", "columns"): "The names of the values, the time in Unix milliseconds first.",
-    ("SampleList", "interval"): "Seconds between two samples.",
-    ("UserLine", "devices"): "The devices that are known, by name.",
-    ("UserLine", "presence_known"): "Whether the other nodes could be asked who is connected.",
-    ("SeenDevice", "behind"): "How many changes the device has not acknowledged.",
-    ("Explanation", "says"): "A sentence about the notification and the user.",
-    ("Explanation", "devices"): "A sentence for each of the user's devices.",
-    ("DeviceExplanation", "says"): "A sentence about the device.",
     ("UserPresence", "devices"): "The devices that are connected.",
     ("SinkRewind", "since"): "The receipts from this time on are carried again.",
     ("RewindRequest", "since"): "The receipts from this time on are carried again.",
@@ -342,35 +333,20 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("SinkLine", "state"): "`active`, `paused` or `disabled`.",
     ("WebhookView", "categories"): "The categories whose receipts it gets; empty for all.",
     ("WebhookView", "url"): "Where receipts are posted to.",
-    ("WebhookMade", "categories"): "The categories whose receipts it gets; empty for all.",
-    ("WebhookMade", "url"): "Where receipts are posted to.",
     ("WebhookRequest", "categories"): "The categories whose receipts it gets; empty for all.",
     ("WebhookRequest", "url"): "Where receipts are posted to.",
     ("WebhookPatch", "categories"): "The categories whose receipts it gets; empty for all.",
     ("WebhookPatch", "url"): "Where receipts are posted to.",
-    ("KeyLine", "id"): "The part of the key after `tk_`, by which logs name it.",
-    ("KeyLine", "name"): "The purpose of the key, in the words of the operator who made it.",
-    ("KeyLine", "scopes"): "What it may do: `notify` (to post), `admin`.",
-    ("KeyLine", "created_at"): "When it was made.",
-    ("KeyLine", "revoked_at"): "When it was revoked, or `null`.",
-    ("KeyList", "keys"): "The keys.",
-    ("KeyWish", "scopes"): "What it may do: `notify` (to post), `admin`.",
-    ("KeyWish", "name"): "The purpose of the key, to tell it from others in the list.",
-    ("KeyMade", "id"): "The part of the key after `tk_`, by which logs name it.",
-    ("KeyMade", "text"): "The key itself.",
     ("WebhookView", "id"): "Its id.",
     ("WebhookView", "position"): "Up to this place of the log its receiver has all that it wants.",
     ("WebhookView", "reason"): "What the last attempt failed for, or why it is disabled.",
     ("WebhookView", "state"): "`active`, `paused` or `disabled`.",
     ("WebhookView", "created_at"): "When it was made.",
-    ("WebhookMade", "id"): "Its id.",
-    ("WebhookMade", "position"): "Up to this place of the log its receiver has all that it wants.",
-    ("WebhookMade", "reason"): "What the last attempt failed for, or why it is disabled.",
-    ("WebhookMade", "state"): "`active`, `paused` or `disabled`.",
-    ("WebhookMade", "created_at"): "When it was made.",
     ("Welcome", "cursor"): "From where this session goes on.",
 }
 """By type and field, where the field's name alone says too little."""
+_ALIKE: Final = {"WebhookMade": "WebhookView", "Letter": "LetterLine"}
+"""Types whose fields have the words of another type, whose fields they have too."""
 
 
 def described(type_: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -382,7 +358,7 @@ def described(type_: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _worded(type_: str, name: str, field: dict[str, Any]) -> dict[str, Any]:
-    own = FIELDS_OF.get((type_, name))
+    own = FIELDS_OF.get((type_, name)) or FIELDS_OF.get((_ALIKE.get(type_, type_), name))
     if own is None and "description" in field:
         return field
     words = own or FIELDS.get(name)
