@@ -18,9 +18,8 @@ from tocsin.server.api.specs.home import home_page
 from tocsin.server.api.specs.openapi import openapi_document
 from tocsin.server.api.specs.page import docs_page
 from tocsin.server.api.specs.parts import HtmlPage
-from tocsin.server.api.specs.path_words import PATHS
 from tocsin.server.api.specs.tables import inline, pretty, type_text
-from tocsin.server.api.specs.words import FIELDS, FIELDS_OF
+from tocsin.server.api.specs.words import FIELDS, FIELDS_OF, PATHS
 from tocsin.server.auth.errors import AuthCode
 
 OPENAPI = openapi_document(OPERATIONS)

@@ -13,8 +13,8 @@ from tocsin.protocol.problems import CREDENTIAL_PROBLEMS, PROBLEMS, Problem, pro
 from tocsin.server.api.operation import PATH_TYPES, Caller, Header, Operation
 from tocsin.server.api.problems import MEDIA_TYPE
 from tocsin.server.api.specs.examples import EXAMPLES, TEXTS
-from tocsin.server.api.specs.path_words import PATHS
 from tocsin.server.api.specs.schemas import Schema, components, fields_of, reference, schema_of
+from tocsin.server.api.specs.words import PATHS
 
 Document = dict[str, Any]
 

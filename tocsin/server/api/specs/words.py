@@ -11,6 +11,25 @@ from typing import Any, Final
 from tocsin.server.api.specs.console_words import CONSOLE_WORDS
 from tocsin.server.api.specs.letter_words import LETTER_WORDS
 
+PATHS: Final[dict[str, str]] = {
+    "notification": "The notification's id, as its post was answered with.",
+    "user": "The user's id, percent-encoded where it has a `/` or the like.",
+    "device": "The device's name.",
+    "topic": "The topic's name.",
+    "connector": "The connector's name, as the settings have it.",
+    "sink": "The sink's name, as the settings have it.",
+    "letter": "The dead letter's id.",
+    "module": "The module's file name.",
+    "channel": "The channel's name.",
+    "name": "The address's name, of the caller's choosing: `main`, `firefox`.",
+    "token": "The token of an unsubscribe link.",
+    "webhook": "The webhook's id.",
+    "position": "The receipt's place in the log.",
+    "entry": "The entry's id, as the list of the spool shows it.",
+    "key": "The key's id: the part after `tk_`.",
+}
+"""By parameter of a path."""
+
 FIELDS: Final[dict[str, str]] = {
     "sinks": "The sinks in brokers that the settings have.",
     "accepted": "Messages that became notifications.",
