@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from simulation.bugs.mutation import Mutation, Original
-from tocsin.actors.sinks import carrier
+from tocsin.actors.sinks import hands
 from tocsin.persistence.scripts import write
 from tocsin.protocol.sink import BatchTaken
 
@@ -27,7 +27,7 @@ def _append_nothing(_: Original) -> Original:
 OF_RECEIPTS: Final = (
     Mutation(
         name="move before the receiver took",
-        owner=carrier,
+        owner=hands,
         attribute="judge",
         patch=_taken_whatever_is_answered,
         plan=_WEBHOOK,

@@ -34,8 +34,11 @@ class Bounds(Check):
         self._live_since: dict[_Key, float] = {}
 
     def answered(self, request: RequestStory) -> None:
-        # A request about a notification lets its actor live for another minute.
+        # A request about a notification lets its actor live for another minute; a post that
+        # collapses with an earlier one is about that.
         touched = request.path.get("notification")
+        if touched is None and isinstance(request.answer, dict):
+            touched = request.answer.get("id")
         for key in [each for each in self._live_since if each[2] == touched]:
             self._live_since[key] = self.now
 

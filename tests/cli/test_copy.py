@@ -35,7 +35,7 @@ INSERT INTO receipts VALUES (3, 'delivered', 'n', 'builds', 'u', 'phone', NULL, 
 INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
     state, created_at, seen_at)
     VALUES ('s', 'webhook', 'https://é.example', '[]', ',read,', '', '', 100, 2, 'paused', 1, 1);
-INSERT INTO sink_letters VALUES ('s', 2, 'u', '{}', '400', 2, 'dead');
+INSERT INTO sink_letters VALUES ('s', 2, 'u', '{}', '400', 2, 'dead', 1);
 INSERT INTO escalations VALUES ('n', 1, '[]', 0, 9999999999999, '');
 INSERT INTO addresses VALUES ('u', 'email', 'main', 'u@é.example', 'f', 1, 0, NULL, NULL);
 INSERT INTO sends VALUES ('x', 'n', 'u', 'email', 'main', 0, 'delivered', 0, 'sent', 1, 1, NULL, 2,

@@ -161,11 +161,12 @@ def says(log: Path, text: str) -> bool:
 
 
 def test_what_can_be_measured_is_told_without_an_environment(tmp_path):
-    from bench.__main__ import OF_A_CLUSTER, OF_ONE_NODE
+    from bench.__main__ import OF_A_CLUSTER, OF_BROKERS, OF_ONE_NODE
     from bench.cluster_scenarios import CLUSTER_SCENARIOS
     from bench.scenarios import SCENARIOS
 
-    assert tuple(SCENARIOS) == OF_ONE_NODE
+    assert tuple(each for each in SCENARIOS if each not in OF_BROKERS) == OF_ONE_NODE
+    assert set(OF_BROKERS) <= set(SCENARIOS)
     assert tuple(CLUSTER_SCENARIOS) == OF_A_CLUSTER
     clone = tmp_path / "clone"
     (clone / "bench").mkdir(parents=True)

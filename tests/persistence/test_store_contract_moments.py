@@ -13,6 +13,12 @@ from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME, Desk, po
 from tocsin.persistence.store.asking import Query
 from tocsin.persistence.store.commands import Counters
 from tocsin.persistence.store.ingest_commands import FindIngest, ListIngest, ReadConnector
+from tocsin.persistence.store.letter_commands import (
+    FindReceiptLetter,
+    FindSendLetter,
+    ListReceiptLetters,
+    ListSendLetters,
+)
 from tocsin.persistence.store.queries import (
     FindHead,
     FindInboxItem,
@@ -60,6 +66,10 @@ def questions(notification: str) -> list[Query[Any]]:
         ListLetters(10),
         ListLetters(10, status=None),
         FindLetter(1),
+        ListSendLetters(10),
+        FindSendLetter(1),
+        ListReceiptLetters(10),
+        FindReceiptLetter(1),
         FindKey("k"),
         ListKeys(),
         ListAddresses("ann"),

@@ -39,7 +39,7 @@ def test_the_producers_view_counts(server: Server, producer: Producer, ada):
     assert (view["title"], view["category"], view["data"]) == ("Hello", "news", [1, {"a": None}])
     assert (view["state"], view["revision"]) == ("active", 1)
     assert view["counts"] == {
-        "recipients": 2, "delivered": 1, "seen": 0, "read": 0, "expired": 0, "dead": 0,
+        "recipients": 2, "delivered": 1, "seen": 0, "read": 0, "expired": 0, "dead": 0, "sent": 0,
     }  # fmt: skip
 
 

@@ -127,7 +127,7 @@ class Notifications(Directory[NotificationMessage]):
     *commit* takes a command and the reply for its outcome; without it, the store is asked.
     """
 
-    look_interval: ClassVar[float] = 10.0
+    look_interval: ClassVar[float] = 1.0
 
     def __init__(
         self,
