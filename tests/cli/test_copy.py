@@ -39,7 +39,7 @@ INSERT INTO sink_letters VALUES ('s', 2, 'u', '{}', '400', 2, 'dead', 1);
 INSERT INTO escalations VALUES ('n', 1, '[]', 0, 9999999999999, '');
 INSERT INTO addresses VALUES ('u', 'email', 'main', 'u@é.example', 'f', 1, 0, NULL, NULL);
 INSERT INTO sends VALUES ('x', 'n', 'u', 'email', 'main', 0, 'delivered', 0, 'sent', 1, 1, NULL, 2,
-    NULL);
+    NULL, '', NULL, NULL, NULL);
 INSERT INTO channel_preferences VALUES ('u', '{"channels":{"email":true}}');
 INSERT INTO preferences VALUES ('u', 'category', 'loud', 0), ('u', 'category', 'soft', 1);
 """

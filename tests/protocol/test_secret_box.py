@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, address_context
+from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, address_context, webhook_context
 from tocsin.settings.secrets_keys import KEYS_MAX, read_secrets_keys
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
@@ -47,7 +47,11 @@ def test_keys_are_rotated_with_overlap():
 
 def test_a_sealed_text_opens_in_its_own_place_only():
     sealed = box(OLD).seal("secret", PLACE)
-    for place in (address_context("bob", "email", "main"), address_context("ada", "email", "x")):
+    for place in (
+        address_context("bob", "email", "main"),
+        address_context("ada", "email", "x"),
+        webhook_context("main"),
+    ):
         with pytest.raises(SecretUnreadable, match="changed, or belongs"):
             box(OLD).open(sealed, place)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.actors.runtime.histogram import SECONDS, SIZES, Histogram
+from tocsin.actors.runtime.histogram import SECONDS, SIZES, Exemplar, Histogram
 
 values = st.lists(st.floats(0, 100, allow_nan=False))
 
@@ -28,6 +28,17 @@ def test_a_value_may_be_counted_several_times_at_once():
         once.observe(0.003)
     assert list(once.cumulative()) == list(often.cumulative())
     assert once.total == often.total
+
+
+def test_a_bound_keeps_its_last_exemplar():
+    histogram = Histogram((0.1, 1.0))
+    for value, trace in ((0.05, "a"), (0.1, "b"), (5.0, "c")):
+        histogram.exemplify(value, trace, 7.0)
+    assert histogram.exemplars == {
+        0.1: Exemplar(0.1, "b", 7.0),
+        float("inf"): Exemplar(5.0, "c", 7.0),
+    }
+    assert histogram.count == 0, "it was observed elsewhere"
 
 
 def test_bounds_rise():
