@@ -78,3 +78,8 @@ class CaughtUp(msgspec.Struct, frozen=True, gc=False):
     """Everything up to *sequence* has been pushed: live from here."""
 
     sequence: int
+
+
+def has_expired(what: LogEntry | Push, now_ms: int) -> bool:
+    """Whether *what* is not to be pushed any more, at *now_ms* (Unix milliseconds)."""
+    return what.expires_at is not None and what.expires_at <= now_ms

@@ -32,7 +32,7 @@ from tocsin.protocol.ledger import (
     DeviceCursor,
     dead_on_arrival,
 )
-from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted
+from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted, has_expired
 from tocsin.protocol.terms import Acknowledging, SessionLimits
 
 Output = Push | CaughtUp | Recounted | DeliveryRecord | Closing
@@ -110,7 +110,7 @@ class DeviceSession:
         ):
             return None
         self.position = entry.sequence
-        if entry.expires_at is not None and _has_expired(entry, now_ms):
+        if entry.expires_at is not None and has_expired(entry, now_ms):
             return None
         self._counted = entry.sequence
         return self._push(entry, now, now_ms)
@@ -164,7 +164,7 @@ class DeviceSession:
                 # The store counts the bytes of documents, we those of what the device gets.
                 return outputs
             self.position = entry.sequence
-            if _has_expired(entry, now_ms):
+            if has_expired(entry, now_ms):
                 continue
             if entry.attempts >= self._limits.delivery_attempts_max:
                 outputs.append(dead_on_arrival(self.user, self.device, entry, now_ms))
@@ -251,7 +251,7 @@ class DeviceSession:
         for push in flight:
             if push.deadline > now:
                 flight.set_deadline(push, push.deadline)
-            elif _has_expired(push, now_ms):
+            elif has_expired(push, now_ms):
                 flight.drop(push)
             elif push.attempt >= self._limits.delivery_attempts_max:
                 outputs.append(self._dead(push))
@@ -393,8 +393,3 @@ class DeviceSession:
             dead_reason,
             self._flight.oldest(push) if push.older else 0,
         )
-
-
-def _has_expired(what: LogEntry | Push, now_ms: int) -> bool:
-    """Whether nobody wants it any more."""
-    return what.expires_at is not None and what.expires_at <= now_ms

@@ -10,7 +10,7 @@ The readers raise `ValueError` with a text that completes "<key> …", as those 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -171,6 +171,11 @@ class SqsAccess:
 
 
 T = TypeVar("T", bound=BrokerTable)
+
+
+def show_tables(tables: Iterable[BrokerTable]) -> str:
+    """Names and kinds: what a table says beside them may be secret."""
+    return ", ".join(f"{each.name} ({each.KIND})" for each in tables)
 
 
 def table_settings(kind: type[BrokerTable]) -> dict[str, Setting]:

@@ -25,6 +25,7 @@ from tocsin.settings.broker_tables import (
     RabbitAccess,
     SqsAccess,
     read_tables,
+    show_tables,
 )
 from tocsin.settings.kinds import COUNT, DURATION, Kind, choice
 from tocsin.settings.setting import setting
@@ -146,15 +147,10 @@ def read_connectors(raw: object) -> tuple[ConnectorTable, ...]:
     return read_tables(raw, KINDS)
 
 
-def show_connectors(connectors: tuple[ConnectorTable, ...]) -> str:
-    """Names and kinds: what a table says beside them may be secret."""
-    return ", ".join(f"{each.name} ({each.KIND})" for each in connectors)
-
-
 CONNECTORS: Final = Kind(
     "tables",
     'tables [connectors.NAME], or JSON such as {"orders": {"kind": "redis", …}}',
     read_connectors,
-    show_connectors,
+    show_tables,
     secret=True,
 )

@@ -24,6 +24,7 @@ from tocsin.settings.broker_tables import (
     RabbitAccess,
     SqsAccess,
     read_tables,
+    show_tables,
 )
 from tocsin.settings.kinds import COUNT, TEXT, Kind, choice, read_list
 from tocsin.settings.setting import setting
@@ -120,15 +121,10 @@ def read_sinks(raw: object) -> tuple[SinkTable, ...]:
     return read_tables(raw, SINK_KINDS)
 
 
-def show_sinks(sinks: tuple[SinkTable, ...]) -> str:
-    """Names and kinds: what a table says beside them may be secret."""
-    return ", ".join(f"{each.name} ({each.KIND})" for each in sinks)
-
-
 SINKS: Final = Kind(
     "tables",
     'tables [sinks.NAME], or JSON such as {"audit": {"kind": "redis", …}}',
     read_sinks,
-    show_sinks,
+    show_tables,
     secret=True,
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from tocsin.persistence.scripts.lists import Answers, Numbered, by_number, of_each_status
+from tocsin.persistence.scripts.lists import Answers, Numbered, letter_pages, of_each_status
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.store.commands import NotFound
@@ -87,11 +87,8 @@ def ingest_letters(queries: Numbered[ListIngest], answers: Answers) -> Script[No
         connector=[query.connector for _, _, query in asked],
         letters_max=[query.limit + 1 for _, _, query in asked],
     )
-    found = by_number(rows)
-    for index, query in queries:
-        listed = sorted(found.get(index, ()), key=lambda row: -row.id)
-        page = tuple([_letter(row) for row in listed[: query.limit]])
-        answers[index] = IngestLetters(page, len(listed) > query.limit)
+    for index, page, has_more in letter_pages(queries, rows):
+        answers[index] = IngestLetters(tuple([_letter(row) for row in page]), has_more)
 
 
 def ingest_letter(queries: Numbered[FindIngest], answers: Answers) -> Script[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from tocsin.persistence.scripts.rows import NO_BOUND, key_of_row, letter_of_row
@@ -136,6 +136,16 @@ def of_each_status(queries: Numbered[L]) -> list[tuple[int, str, L]]:
     ]
 
 
+def letter_pages(queries: Numbered[L], rows: Rows) -> Iterator[tuple[int, list[Row], bool]]:
+    """Of each of *queries*: its place, its page of *rows*, the newest first, and whether there are
+    more.
+    """
+    found = by_number(rows)
+    for index, query in queries:
+        listed = sorted(found.get(index, ()), key=lambda row: -row.id)
+        yield index, listed[: query.limit], len(listed) > query.limit
+
+
 def letters(queries: Numbered[ListLetters], answers: Answers) -> Script[None]:
     asked = of_each_status(queries)
     rows = yield from run(
@@ -147,11 +157,8 @@ def letters(queries: Numbered[ListLetters], answers: Answers) -> Script[None]:
         notification_id=[query.notification for _, _, query in asked],
         letters_max=[query.limit + 1 for _, _, query in asked],
     )
-    found = by_number(rows)
-    for index, query in queries:
-        listed = sorted(found.get(index, ()), key=lambda row: -row.id)
-        page = tuple([letter_of_row(row) for row in listed[: query.limit]])
-        answers[index] = Letters(page, len(listed) > query.limit)
+    for index, page, has_more in letter_pages(queries, rows):
+        answers[index] = Letters(tuple([letter_of_row(row) for row in page]), has_more)
 
 
 def letter(queries: Numbered[FindLetter], answers: Answers) -> Script[None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tocsin.persistence.scripts.lists import Answers, Numbered, by_number, of_each_status
+from tocsin.persistence.scripts.lists import Answers, Numbered, letter_pages, of_each_status
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.statements import Row, Script, run
 from tocsin.persistence.store.commands import NotFound
@@ -61,11 +61,8 @@ def send_letters(queries: Numbered[ListSendLetters], answers: Answers) -> Script
         notification_id=[query.notification for _, _, query in asked],
         letters_max=[query.limit + 1 for _, _, query in asked],
     )
-    found = by_number(rows)
-    for index, query in queries:
-        listed = sorted(found.get(index, ()), key=lambda row: -row.id)
-        page = tuple([_send_letter(row, None) for row in listed[: query.limit]])
-        answers[index] = SendLetters(page, len(listed) > query.limit)
+    for index, page, has_more in letter_pages(queries, rows):
+        answers[index] = SendLetters(tuple([_send_letter(row, None) for row in page]), has_more)
 
 
 def send_letter(queries: Numbered[FindSendLetter], answers: Answers) -> Script[None]:
@@ -87,11 +84,8 @@ def receipt_letters(queries: Numbered[ListReceiptLetters], answers: Answers) -> 
         user_id=[query.user for _, _, query in asked],
         letters_max=[query.limit + 1 for _, _, query in asked],
     )
-    found = by_number(rows)
-    for index, query in queries:
-        listed = sorted(found.get(index, ()), key=lambda row: -row.id)
-        page = tuple([_receipt_letter(row) for row in listed[: query.limit]])
-        answers[index] = ReceiptLetters(page, len(listed) > query.limit)
+    for index, page, has_more in letter_pages(queries, rows):
+        answers[index] = ReceiptLetters(tuple([_receipt_letter(row) for row in page]), has_more)
 
 
 def receipt_letter(queries: Numbered[FindReceiptLetter], answers: Answers) -> Script[None]:
