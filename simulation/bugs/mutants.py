@@ -183,7 +183,7 @@ ALL: Final = (
     Mutation(
         name="push the expired",
         owner=session,
-        attribute="_has_expired",
+        attribute="has_expired",
         patch=_never_expire,
         plan=_BAD | {"expiries": 0.6},
         within=20,

@@ -91,7 +91,7 @@ class Socket:
                 case events.Ping():
                     await self._send(event.response())
                 case events.CloseConnection():
-                    with suppress(SocketClosed, wsproto.utilities.LocalProtocolError):
+                    with suppress(SocketClosed):
                         await self._send(event.response())
                     raise SocketClosed(event.code)
                 case _:
@@ -105,7 +105,7 @@ class Socket:
         """Close in order, within `CLOSE_TIMEOUT` seconds; cancelled, at once."""
         try:
             with anyio.move_on_after(CLOSE_TIMEOUT), suppress(SocketClosed):
-                with suppress(wsproto.utilities.LocalProtocolError):
+                with suppress(SocketClosed):
                     await self._send(events.CloseConnection(_NORMAL))
                 while True:
                     await self.receive()
@@ -148,7 +148,7 @@ class Socket:
                 data = await self._stream.receive(_READ)
                 self._wire.receive_data(data)
                 self._heard.extend(self._wire.events())
-            except (*FAILURES, wsproto.utilities.RemoteProtocolError):
+            except (*FAILURES, wsproto.utilities.ProtocolError):
                 raise SocketClosed(None) from None
         return self._heard.popleft()
 
@@ -156,7 +156,8 @@ class Socket:
         try:
             async with self._sending:
                 await self._stream.send(self._wire.send(event))
-        except FAILURES:
+        # The other task may have heard the end meanwhile: nothing can be sent behind that.
+        except (*FAILURES, wsproto.utilities.ProtocolError):
             raise SocketClosed(None) from None
 
 
