@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from tests.persistence.desk_kit import publish
 from tocsin.actors.storage.backlog import SMALL, Backlog
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
+from tocsin.actors.storage.lines import Line
 from tocsin.persistence.store.asking import Command
 from tocsin.persistence.store.commands import Publish, Withdraw
 from tocsin.persistence.store.key_commands import RevokeKey
@@ -23,7 +24,7 @@ _NUMBERS = count()
 @dataclass
 class Asked:
     command: Command[Any]
-    lane: str | None = None
+    line: Line | None = None
     number: int = field(default_factory=lambda: next(_NUMBERS))
 
 
@@ -109,11 +110,12 @@ def test_one_fits_however_much_it_is():
     assert takes(filled(*asked)) == [[asked[0]], [asked[1]]]
 
 
-def test_a_lane_that_is_given_counts_and_not_what_the_command_would_have():
+def test_the_lane_of_a_line_counts_and_not_what_the_command_would_have():
+    spool = Line("spool")
     asked = [
-        Asked(publish(*map(str, range(900))), "spool"),
-        Asked(Withdraw("n", 0), "spool"),
-        Asked(publish("ada"), "spool"),
+        Asked(publish(*map(str, range(900))), spool),
+        Asked(Withdraw("n", 0), spool),
+        Asked(publish("ada"), spool),
     ]
     assert takes(filled(*asked)) == [[each] for each in asked]
 

@@ -1,6 +1,7 @@
 """The spooler: what is accepted while the store is away comes out of it once, and in order."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import trio
 from msgspec.structs import replace
@@ -10,7 +11,9 @@ from tests.actors.spool_kit import Cluster, change, lose_store, post, withdraw
 from tocsin.actors.spool.entries import Spooled
 from tocsin.actors.spool.places import APPEND_MAX
 from tocsin.persistence.bus import Appended, SpoolDraft
-from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store import StoreBlocked, StoreUnavailable
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Changed, Publish
 from tocsin.persistence.store.upkeep_commands import Release
 
 
@@ -189,3 +192,50 @@ async def test_what_fell_due_in_the_spool_is_released_at_once(autojump_clock, cl
         await node.drained()
         await cluster.store.write([Release(cluster.world.now_ms(), 100)])
         assert await cluster.log_of("ada") == ["due"]
+
+
+async def test_entries_in_several_transactions_keep_their_order_where_the_first_is_lost(
+    autojump_clock, cluster: Cluster
+):
+    """Commands to many users go in transactions of their own, behind those to a few."""
+    many = [f"user-{number}" for number in range(100)]
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        lost = post("c")
+        posts = (post("a"), post("b", "ada", *many), lost, post("d", "ada", *many), post("e"))
+        for command in posts:
+            await node.ask(command)
+        failures = [StoreUnavailable("cut off")]
+
+        def lose_one(command: Command[Any]) -> bool:
+            if failures and command == lost:
+                raise failures.pop()
+            return False
+
+        cluster.store.refuses = lose_one
+        cluster.store.away = False
+        await node.drained()
+        assert not failures
+        assert await cluster.log_of("ada") == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_change_of_a_blocked_entry_waits_with_it(autojump_clock, cluster: Cluster):
+    """Alone, it would find no notification to change, and be forgotten."""
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        blocked, other = post("blocked"), post("other", "bob")
+        for command in (blocked, withdraw(blocked), other):
+            await node.ask(command)
+
+        def block(command: Command[Any]) -> bool:
+            if isinstance(command, Publish) and "ada" in command.users:
+                raise StoreBlocked("a lock")
+            return False
+
+        cluster.store.refuses = block
+        cluster.store.away = False
+        await pass_time(10)
+        assert await cluster.log_of("bob") == ["other"]
+        cluster.store.refuses = lambda command: False
+        await node.drained()
+        assert await cluster.standing_of(blocked.content.id) == "withdrawn"

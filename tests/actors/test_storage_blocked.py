@@ -11,6 +11,7 @@ from tests.actors.clock_kit import pass_time, settle
 from tests.actors.store_kit import Crowd, FakeStore, acknowledged, staged
 from tests.persistence.desk_kit import publish
 from tocsin.actors.storage.blockades import PAUSE, Blockades, parties
+from tocsin.actors.storage.lines import Line
 from tocsin.actors.storage.requests import Write
 from tocsin.persistence.store import StoreBlocked, StoreUnavailable
 from tocsin.persistence.store.commands import Done, Publish
@@ -30,9 +31,9 @@ def about(*names):
 class Posts(Crowd):
     """Many who post at once."""
 
-    async def posts(self, *users, lane=None):
+    async def posts(self, *users):
         for name in users:
-            write = Write(command=publish(*name.split("+")), lane=lane)
+            write = Write(command=publish(*name.split("+")))
             await self._start(name, write)
 
 
@@ -210,9 +211,9 @@ async def test_a_store_that_hangs_behind_a_lost_connection_is_given_up_soon(
 
 
 class Waits:
-    def __init__(self, command, lane=None):
+    def __init__(self, command, line=None):
         self.command = command
-        self.lane = lane
+        self.line = line
 
     def __repr__(self):
         return "+".join(parties(self.command))
@@ -233,10 +234,11 @@ def test_suspects_come_last_and_alone():
     assert parts(blockades, ann, bob, both) == [["bob"], ["ann"], ["bob+ann"]]
 
 
-def test_a_lane_by_name_keeps_its_order():
+def test_a_line_keeps_its_order():
     blockades: Blockades[Any] = Blockades()
     blockades.blocked(publish("ann"), 0.0)
-    ann, bob, cid = (Waits(publish(name), "spool") for name in ("ann", "bob", "cid"))
+    line = Line("spool")
+    ann, bob, cid = (Waits(publish(name), line) for name in ("ann", "bob", "cid"))
     other = Waits(publish("dan"))
     assert parts(blockades, bob, ann, bob, cid, other, ann) == [
         *(["bob", "dan"], ["ann"], ["bob", "cid"], ["ann"])
