@@ -46,7 +46,7 @@ def test_zero_is_everything_and_no_position():
         *("e." + "1" * 19, "x" * 33 + ".1"),
     ],
 )
-def test_what_no_server_wrote_is_no_cursor(text):
+def test_a_text_that_no_server_wrote_is_no_cursor(text):
     with pytest.raises(ValueError, match="not a cursor"):
         parse_cursor(text, OURS)
 
@@ -151,7 +151,7 @@ def test_where_a_device_starts(requested, state, start):
     stored=st.none() | st.integers(0, 10),
     first=st.none() | st.integers(1, 10),
 )
-def test_who_resumes_has_missed_no_purge_and_who_is_reset_gets_all_that_is_left(
+def test_a_resumed_device_missed_no_purge_and_a_reset_one_gets_all_that_is_left(
     requested, head, horizon, stored, first
 ):
     horizon = min(horizon, head)
