@@ -5,7 +5,7 @@ hands over batches. A batch counts as carried when the broker has confirmed all 
 any part of it may be there. So each receipt is carried at least once, and has an id by which the
 program behind the broker knows it again.
 
-Like a source, a sink does not repair itself. It raises, and its carrier opens another one.
+Like a source, a sink does not repair itself. It raises, and its forwarder opens another one.
 """
 
 from __future__ import annotations

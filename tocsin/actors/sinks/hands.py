@@ -1,4 +1,4 @@
-"""The hands of carriers: how a batch of receipts reaches a webhook, or a broker."""
+"""The hands of forwarders: how a batch of receipts reaches a webhook, or a broker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REASON_MAX: Final = 200
 
 
 class Hand(Protocol):
-    """What a carrier carries with; one task uses it."""
+    """A forwarder's connection to its sink; one task uses it."""
 
     async def carry(self, batch: Sequence[Receipt], gap: Gap) -> Verdict:
         """Carry *batch*. Cancelled, the receiver may have any part of it."""
