@@ -13,7 +13,7 @@ from tocsin.persistence.sink import BrokerSink, ReceiptMessage
 from tocsin.persistence.source import SourceAway, SourceRefused
 from tocsin.persistence.store.sink_commands import StoredSink
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
-from tocsin.protocol.receipts import Receipt, receipt_json
+from tocsin.protocol.receipts import RECEIPT_ID, Receipt, correlation_of, receipt_json
 from tocsin.protocol.secret_box import SecretUnreadable
 from tocsin.protocol.sink import BatchTaken, ReceiverTrouble, Secret, Verdict, judge
 from tocsin.protocol.webhook import message_of, signed_headers
@@ -127,7 +127,9 @@ class BrokerHand:
     def _message(self, receipt: Receipt, gap: Gap) -> ReceiptMessage:
         epoch = self._epoch()
         id_ = f"{epoch}-{receipt.position}"
-        headers = {"receipt-id": id_, "kind": receipt.kind}
+        headers = {RECEIPT_ID: id_, "kind": receipt.kind}
+        if (correlation := correlation_of(receipt)) is not None:
+            headers["correlation-id"] = correlation
         if gap is not None:
             headers["gap"] = f"{gap[0]}-{gap[1]}"
         by_user = None if self._terms.by_notification else receipt.user

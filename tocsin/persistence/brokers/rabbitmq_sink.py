@@ -22,6 +22,8 @@ from tocsin.persistence.source import SourceRefused
 
 _PERSISTENT: Final = 2
 """The delivery mode of messages that a broker writes down (AMQP 0-9-1 §4.6)."""
+_SHORT_MAX: Final = 255
+"""Bytes of a short string (AMQP 0-9-1 §4.2.5.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class ExchangeSink:
             content_type="application/json",
             delivery_mode=_PERSISTENT,
             message_id=message.id,
-            correlation_id=message.headers.get("correlation-id"),
+            correlation_id=_short(message.headers.get("correlation-id")),
             headers=dict(message.headers),
         )
         await self._channel.basic_publish(
@@ -89,3 +91,8 @@ class ExchangeSink:
 
     def _routing_key(self, message: ReceiptMessage) -> str:
         return self._place.routing_key.replace("{kind}", message.kind)
+
+
+def _short(text: str | None) -> str | None:
+    """*text* where it fits into a property of AMQP; the header of the same name has it anyhow."""
+    return text if text is not None and len(text.encode()) <= _SHORT_MAX else None

@@ -6,13 +6,17 @@ is there once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from tocsin.persistence.brokers.sqs_client import BATCH_MAX, SqsClient, SqsPlace, open_sqs
 from tocsin.persistence.sink import BrokerSink, ReceiptMessage
 from tocsin.persistence.source import SourceAway, SourceRefused, key_of
+
+_FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no message of SQS may have (`SendMessage` in its API reference)."""
 
 
 @asynccontextmanager
@@ -41,9 +45,9 @@ class SqsSink:
 
     def _entry(self, message: ReceiptMessage) -> dict[str, Any]:
         entry: dict[str, Any] = {
-            "MessageBody": message.body.decode(),
+            "MessageBody": _allowed(message.body.decode()),
             "MessageAttributes": {
-                name: {"DataType": "String", "StringValue": text}
+                name: {"DataType": "String", "StringValue": _allowed(text)}
                 for name, text in message.headers.items()
             },
         }
@@ -51,3 +55,8 @@ class SqsSink:
             entry["MessageGroupId"] = key_of(message.key)[:128]
             entry["MessageDeduplicationId"] = message.id
         return entry
+
+
+def _allowed(text: str) -> str:
+    """*text* with marks for the characters that SQS refuses, with the whole batch."""
+    return _FORBIDDEN.sub("\ufffd", text)

@@ -1,8 +1,9 @@
 -- Connectors: what operators have said of them, and the letters that they leave.
 
 -- name: ingest_bury(connector, place, idempotency_key, correlation, headers, encoding, body, cut,
---     problem, dead_at)
--- Write letters. The message of one that is known was delivered again: the letter stays as it is.
+--     problem, dead_at) -> connector, place
+-- Write letters. The message of one that is known was delivered again: the letter stays as it is,
+-- and is not among the rows.
 INSERT INTO ingest_letters (id, connector, place, idempotency_key, correlation, headers, encoding,
     body, cut, problem, dead_at, history)
 SELECT nextval(pg_get_serial_sequence('dead_letters', 'id')), new.*,
@@ -11,7 +12,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
     $8::boolean[], $9::text[], $10::bigint[])
     AS new (connector, place, idempotency_key, correlation, headers, encoding, body, cut, problem,
         dead_at)
-ON CONFLICT (connector, place) DO NOTHING;
+ON CONFLICT (connector, place) DO NOTHING
+RETURNING connector, place;
 
 -- name: ingest_read(id)
 --     -> id, connector, place, idempotency_key, correlation, headers, encoding, body, cut, problem,
