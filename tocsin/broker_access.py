@@ -40,17 +40,17 @@ def sqs_place(family: str, table: BrokerTable, access: SqsAccess) -> SqsPlace:
     from tocsin.persistence.brokers.sqs_client import SqsPlace
 
     if not access.region_of_queue:
-        raise _problem(family, table, "whose region is not known", "name its region")
+        raise table_problem(family, table, "whose region is not known", "name its region")
     if bool(access.access_key) != bool(access.secret_key):
         wrong, remedy = "which has one of access_key and secret_key", "give both, or neither"
-        raise _problem(family, table, wrong, remedy)
+        raise table_problem(family, table, wrong, remedy)
     if access.access_key:
         credentials = AwsCredentials(access.access_key, access.secret_key)
     else:
         credentials = AwsCredentials(*(os.environ.get(name, "") for name in _AWS_VARIABLES))
     if not (credentials.key and credentials.secret):
         remedy = "give access_key and secret_key, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
-        raise _problem(family, table, "which has no credentials", remedy)
+        raise table_problem(family, table, "which has no credentials", remedy)
     return SqsPlace(
         url=access.queue_url,
         region=access.region_of_queue,
@@ -68,9 +68,10 @@ def needs(family: str, extra: str, table: BrokerTable) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         wrong, remedy = f"and {error.name} is not installed", f"pip install 'tocsin[{extra}]'"
-        raise _problem(family, table, wrong, remedy) from error
+        raise table_problem(family, table, wrong, remedy) from error
 
 
-def _problem(family: str, table: BrokerTable, wrong: str, remedy: str) -> SettingsError:
+def table_problem(family: str, table: BrokerTable, wrong: str, remedy: str) -> SettingsError:
+    """The error for *table* of the setting *family*; *wrong* follows upon its name and kind."""
     text = f"name {table.name}, a {table.KIND}, {wrong}"
     return SettingsError(SettingProblem((family,), text, f"{remedy}, or take the table out"))

@@ -20,7 +20,7 @@ from servers.node import wait_until
 from tests.broker_kit import QUEUES, Queue, take
 from tests.broker_servers_kit import broker_kafka, broker_rabbitmq, broker_redis, broker_sqs
 from tests.system.server_kit import Server, fresh_user
-from tests.system.test_connectors import body, unread
+from tests.system.test_connectors import body, has_stored, unread
 from tests.system.test_sinks import shown
 
 __all__ = ["broker_kafka", "broker_rabbitmq", "broker_redis", "broker_sqs"]
@@ -107,7 +107,3 @@ def test_it_hears_once_though_the_node_is_killed_twice(kind, request, tmp_path):
             server.kill()
             server.start()
         expect_one_answer_each(server, answers, user, groups)
-
-
-def has_stored(server: Server, user: str, count: int) -> bool:
-    return unread(server, user) >= count

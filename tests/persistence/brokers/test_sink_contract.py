@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from tests.broker_kit import bodies, numbered, receipts, until_taken
-from tocsin.persistence.sink import ReceiptMessage
+from tocsin.persistence.sink import SinkMessage
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ async def test_whatever_a_producer_has_named_its_message_its_answer_gets_through
     odd = "\uffff\u0001" + "x" * 1000
     headers = {"receipt-id": "e-0", "kind": "refused", "correlation-id": odd}
     body = b'{"correlation":"\xef\xbf\xbf"}'
-    message = ReceiptMessage(id="e-0", kind="refused", key="e-0", body=body, headers=headers)
+    message = SinkMessage(id="e-0", kind="refused", key="e-0", body=body, headers=headers)
     async with queue.sink() as sink:
         await sink.carry([message])
         await sink.carry(receipts(1, 1))

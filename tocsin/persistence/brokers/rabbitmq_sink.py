@@ -17,7 +17,7 @@ import pamqp.commands
 
 from tocsin.persistence.brokers.rabbitmq_calls import answered, open_channel
 from tocsin.persistence.loop_faults import LoopFaults
-from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.sink import BrokerSink, SinkMessage
 from tocsin.persistence.source import SourceRefused
 
 _PERSISTENT: Final = 2
@@ -55,12 +55,12 @@ class ExchangeSink:
         self._channel = channel
         self._place = place
 
-    async def carry(self, batch: Sequence[ReceiptMessage]) -> None:
+    async def carry(self, batch: Sequence[SinkMessage]) -> None:
         returned = await answered(self._publish_all, batch)
         if returned:
             raise SourceRefused(f"no queue takes messages with the routing key {returned[0]}")
 
-    async def _publish_all(self, batch: Sequence[ReceiptMessage]) -> list[str]:
+    async def _publish_all(self, batch: Sequence[SinkMessage]) -> list[str]:
         """Publish *batch*; the routing keys of messages that no queue takes."""
         # Side by side, so that the confirms come together. They wait for one lock of the channel,
         # in order, and so stand in the connection's line in order.
@@ -73,9 +73,9 @@ class ExchangeSink:
                 raise each
         return returned
 
-    async def _publish(self, message: ReceiptMessage) -> None:
+    async def _publish(self, message: SinkMessage) -> None:
         properties = pamqp.commands.Basic.Properties(
-            content_type="application/json",
+            content_type=message.content_type,
             delivery_mode=_PERSISTENT,
             message_id=message.id,
             correlation_id=_short(message.headers.get("correlation-id")),
@@ -89,7 +89,7 @@ class ExchangeSink:
             mandatory=True,
         )
 
-    def _routing_key(self, message: ReceiptMessage) -> str:
+    def _routing_key(self, message: SinkMessage) -> str:
         return self._place.routing_key.replace("{kind}", message.kind)
 
 

@@ -36,6 +36,8 @@ _BURY: Final = pick(
     "cut",
     "problem",
     "dead_at",
+    "status",
+    "history",
 )
 _PROBLEM: Final = ("code", "status", "title", "detail")
 """What a receipt says of a problem; the letter has all of it."""
@@ -53,7 +55,7 @@ def change_ingest(
         return
     # A statement of Postgres cannot meet the same row twice.
     buried = {
-        (letter.connector, letter.place): letter
+        (letter.connector, letter.place): _settled(letter) if each.moved else _dead(letter)
         for _, each in commands
         if isinstance(each, BuryMessages)
         for letter in each.letters
@@ -83,6 +85,19 @@ def change_ingest(
         paused_at=[each.paused_at for each in orders.values()],
         skips=[msgspec.json.encode(each.skips).decode() for each in orders.values()],
     )
+
+
+def _dead(letter: IngestLetter) -> IngestLetter:
+    return msgspec.structs.replace(letter, status="dead", history=_history(letter, "dead"))
+
+
+def _settled(letter: IngestLetter) -> IngestLetter:
+    history = _history(letter, "dead", "moved")
+    return msgspec.structs.replace(letter, status="discarded", history=history)
+
+
+def _history(letter: IngestLetter, *events: str) -> str:
+    return msgspec.json.encode([{"at": letter.dead_at, "event": each} for each in events]).decode()
 
 
 def note_accepted(
