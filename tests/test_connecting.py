@@ -163,6 +163,20 @@ def test_a_queue_of_sqs_needs_a_region_and_credentials(monkeypatch, table, said)
         make_connectors(Settings(node="n", connectors=read_connectors({"a": table})))
 
 
+def test_credentials_of_sqs_may_be_those_of_a_role(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    table = {name: SQS[name] for name in ("kind", "queue_url")}
+    [instance] = read_connectors({"a": table | {"credentials": "instance"}})
+    assert len(make_connectors(Settings(node="n", connectors=(instance,)))) == 1
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/token")
+    settings = Settings(node="n", connectors=read_connectors({"a": table}))
+    with pytest.raises(SettingsError, match="no AWS_ROLE_ARN"):
+        make_connectors(settings)
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/r")
+    assert len(make_connectors(settings)) == 1
+
+
 def test_credentials_of_sqs_may_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-outside")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
