@@ -91,7 +91,7 @@ async def test_a_change_that_a_message_asks_for_is_accepted_once(desk):
     ]
 
 
-async def test_what_the_store_does_not_do_is_not_accepted(desk):
+async def test_a_message_that_the_store_does_not_carry_out_is_not_accepted(desk):
     await desk.write(CreateSink(sink()))
     await desk.one(taken("ann", key="7", fingerprint=b"one"), Changed)
     await desk.one(taken("ann", key="7", fingerprint=b"other"), KeyReused)

@@ -39,7 +39,7 @@ async def test_the_id_and_the_kind_of_a_receipt_come_along(queue):
     assert taken.correlation == "c"
 
 
-async def test_whatever_a_producer_has_named_its_message_its_answer_gets_through(queue):
+async def test_an_answer_gets_through_however_odd_the_name_of_its_message_is(queue):
     odd = "\uffff\u0001" + "x" * 1000
     headers = {"receipt-id": "e-0", "kind": "refused", "correlation-id": odd}
     body = b'{"correlation":"\xef\xbf\xbf"}'
