@@ -39,7 +39,7 @@ SEES = {
     },
     "server": {
         *("server", "actors", "protocol"),
-        *("persistence.store", "persistence.bus", "persistence.source"),
+        *("persistence.store", "persistence.bus", "persistence.source", "persistence.sink"),
     },
 }
 ABOVE = {"node", "trunk", "wiring", "connecting", "sinks", "broker_access", "cli", "__main__"}
