@@ -24,6 +24,8 @@ from servers.tokens import ADMIN, SECRET, bearer
 ROOT: Final = Path(__file__).parent.parent
 PATIENCE: Final = 60.0
 """Seconds to wait for events that should happen at once: the machine may be busy."""
+START_PATIENCE: Final = 180.0
+"""Seconds to wait for a node that starts: that takes a core a second, and a busy one a minute."""
 
 # Kills the node if the process that started it dies without closing it: see the guard of Postgres.
 GUARD: Final = """
@@ -83,7 +85,7 @@ class Node:
 
     # --- Its life --------------------------------------------------------------------------------
 
-    def start(self, *, patience: float = 60, ready: bool = True) -> Self:
+    def start(self, *, patience: float = START_PATIENCE, ready: bool = True) -> Self:
         """Start, and return when the node is ready; without *ready*, when its doors are open.
 
         Raises `AssertionError` if it ends, or is not there after *patience* seconds.

@@ -49,6 +49,17 @@ def test_children_are_made_anew_by_their_factories():
     )
 
 
+def test_a_test_that_runs_alone_is_marked_in_its_own_file():
+    refuse(
+        (
+            short(path)
+            for path in (ROOT / "tests").rglob("*.py")
+            if not path.name.startswith("test_") and "pytest.mark.alone" in path.read_text()
+        ),
+        "`./dev test` looks for such tests in the files named test_… alone",
+    )
+
+
 def test_a_mark_for_later_has_an_issue():
     refuse(
         (

@@ -213,7 +213,7 @@ def open_socket(server: Server, user: str) -> connect:
 
 
 async def eventually(
-    holds: Callable[[], object], what: str | Callable[[], object], patience: float = 30.0
+    holds: Callable[[], object], what: str | Callable[[], object], patience: float = 2 * PATIENCE
 ) -> None:
     """Wait until it is so."""
     deadline = time.monotonic() + patience

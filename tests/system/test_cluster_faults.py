@@ -28,7 +28,7 @@ from tests.system.device_kit import settled
 from tests.system.server_kit import fresh_user
 
 # Faults are timed: how soon others notice is the matter.
-pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.alone]
 
 
 # --- Nothing broken -------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from tests.system.producer_kit import expect_json, expect_problem
 from tests.system.server_kit import fresh_user
 
 # Faults are timed: how soon others notice is the matter.
-pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.alone]
 
 
 @seconds(1, 60)

@@ -14,7 +14,7 @@ from tests.system.cluster_kit import Trial
 from tests.system.crowd_kit import eventually
 
 # Faults are timed: how soon others notice is the matter.
-pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.alone]
 
 
 # --- Redis ----------------------------------------------------------------------------------------

@@ -15,8 +15,10 @@ from servers.tokens import bearer, token
 from tests.system.producer_kit import expect_json
 from tests.system.server_kit import Server, fresh_user
 
-LIFETIME = 1.5
+LIFETIME = 5
 """Seconds: long enough to see that it is there, on a busy machine."""
+AT_ONCE = 2.0
+"""Seconds from a start; a node that waited for its next look would take five."""
 
 
 @pytest.fixture
@@ -34,16 +36,23 @@ def inbox(server: Server, user: str) -> dict[str, Any]:
 
 
 def test_right_after_a_start(own: Server):
+    # A node that waits does so after each start; a machine that stutters does not.
+    assert any(start_over(own) < AT_ONCE for _ in range(3))
+
+
+def start_over(own: Server) -> float:
+    """Kill the node and start it when something is due; the seconds until that is done."""
     producer, user, other = own.producer(), fresh_user(), fresh_user()
-    ends = time.monotonic() + LIFETIME
-    producer.post(user, ttl=LIFETIME)
+    ends = time.monotonic() + 1.5
+    producer.post(user, ttl=1.5)
     producer.post(user)
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + LIFETIME))
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1.5))
     producer.post(other, deliver_at=at)
     own.kill()
     wait_until(lambda: time.monotonic() > ends + 1, what="both to fall due")
 
     own.start()
+    started = time.monotonic()
     with own.connect(user) as device:
         device.hello()
         device.expect_welcome(unread=1, unseen=1)
@@ -51,8 +60,8 @@ def test_right_after_a_start(own: Server):
         device.expect_synced()
         page = inbox(own, user)
         assert (page["unread"], len(page["notifications"])) == (1, 1)
-    # Today it took five seconds.
-    wait_until(lambda: inbox(own, other)["unread"] == 1, patience=2, what="what was scheduled")
+    wait_until(lambda: inbox(own, other)["unread"] == 1, what="what was scheduled")
+    return time.monotonic() - started
 
 
 @pytest.mark.parametrize("to", ["user", "topic", "all"])

@@ -268,7 +268,7 @@ def test_a_hanging_postgres_delays_posts_but_loses_and_reorders_none(
     time.sleep(seconds)  # waits for: a hang that lasts
     own_postgres.resume()
     resumed = len(posting.statuses)
-    wait_until(lambda: posting.statuses[resumed:][-20:] == [201] * 20, patience=30)
+    wait_until(lambda: posting.statuses[resumed:][-20:] == [201] * 20, patience=120)
     posting.stop()
     assert 202 in posting.statuses
     assert set(posting.statuses) <= {201, 202, 503}

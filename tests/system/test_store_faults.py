@@ -121,7 +121,11 @@ def test_postgres_may_hang_for_a_while(
                 await asyncio.to_thread(own_postgres.resume)
                 accepted = len(books.accepted)
                 await eventually(lambda: len(books.accepted) > accepted + 20, "posts to go on")
-            assert {answer.status_code for _, answer in books.refusals} <= {503}
+            for answer in books.refused_with(409):
+                # A producer that has given up an answer asks again while that is on its way.
+                assert books.silences, answer.text
+                expect_problem(answer, 409, "idempotency_in_flight")
+            assert {answer.status_code for _, answer in books.refusals} <= {409, 503}
             if store_timeout < seconds:
                 assert books.refused_with(503)
             await all_received(devices, books)

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 URL_VARIABLE: Final = "TOCSIN_URL"
 TOKEN_VARIABLE: Final = "TOCSIN_TOKEN"
-START_PATIENCE: Final = 30.0
+START_PATIENCE: Final = 60.0
 """Seconds to wait for a server that is just starting."""
 _TRY_EVERY: Final = 0.25
 """Seconds between attempts to reach a server that is starting: a person waits."""
