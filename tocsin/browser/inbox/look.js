@@ -49,6 +49,7 @@ header button:hover { color: var(--tocsin-text); }
 .dot { inline-size: 8px; block-size: 8px; margin: 6px auto 0; border-radius: 50%; background: transparent; }
 .item[data-unread] .dot { background: var(--tocsin-accent); }
 .item[data-priority="critical"][data-unread] .dot { background: var(--tocsin-badge); }
+.name, .body { unicode-bidi: plaintext; text-align: start; }
 .name { overflow-wrap: anywhere; }
 .item[data-unread] .name { font-weight: 600; }
 .body { grid-column: 2 / 4; margin: 2px 0 0; color: var(--tocsin-muted); overflow-wrap: anywhere; white-space: pre-line;
