@@ -80,7 +80,7 @@ class Nowhere:
     def leave_sightings(self) -> None: ...
 
 
-async def test_what_a_node_says_unasked_is_passed_over(autojump_clock):
+async def test_an_answer_without_a_question_is_passed_over(autojump_clock):
     trees = ActorTrees("a", Nowhere(), lambda limit: ())
     trees.hear("b", ActorsShown("a", 1, b"garbage"))
     await pass_time(0.1)

@@ -49,7 +49,7 @@ const listener = () => {
   return { told, opened: () => told.push("opened"), heard: (text) => told.push(text), closed: (...end) => told.push(end) };
 };
 
-test("what is sent to a socket that has ended a moment ago is no error", () => {
+test("a frame for a socket that has ended a moment ago is no error", () => {
   const connection = openSocket(BASE, listener(), FakeSocket);
   const socket = FakeSocket.all.at(-1);
   connection.send({ type: "ping" });

@@ -48,7 +48,7 @@ async def test_a_producer_that_is_not_open_says_so(entered):
         await producer.post("ada", "Hello")
 
 
-async def test_what_is_under_way_when_it_closes_ends(autojump_clock):
+async def test_a_post_under_way_when_the_producer_closes_ends(autojump_clock):
     outcomes: list[str] = []
 
     async def hang(request: httpx.Request) -> httpx.Response:

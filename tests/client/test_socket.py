@@ -170,7 +170,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
-async def test_whatever_a_server_says_each_call_ends_as_closed(frame: bytes):
+async def test_each_call_ends_as_closed_on_garbage_of_a_server(frame: bytes):
     socket = await _open(Peer(behind=frame))
     with pytest.raises(SocketClosed):
         await _receive_all(socket)

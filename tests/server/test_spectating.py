@@ -77,7 +77,7 @@ def test_a_second_is_written_with_all_fields():
     }
 
 
-async def test_what_is_told_is_an_event_and_silence_a_comment(stage, autojump_clock):
+async def test_a_second_is_an_event_and_silence_a_comment(stage, autojump_clock):
     async with stage.stream() as stream:
         assert (await anext(stream)).startswith(b"retry: ")
         stage.tell(2)

@@ -184,7 +184,7 @@ def test_a_person_subscribes_is_shown_a_push_and_clicks_it(
     assert as_user(node, ada, "GET", "/v1/me/channels").json()["addresses"] == []
 
 
-def test_what_leads_elsewhere_than_to_the_web_leads_to_the_front_page(
+def test_an_address_elsewhere_than_in_the_web_leads_to_the_front_page(
     visitor: Visitor, shop: Shop, push_service: PushService
 ):
     permit(visitor, shop, "granted")
