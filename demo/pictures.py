@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from demo.shop import Shop
 from servers.chromium import Chromium
+from servers.tokens import token
 
 TOLD: Final = ("offer", "order", "support", "payment")
 """Posts before the pictures are taken, the newest last; all devices are there by then."""
@@ -46,6 +48,17 @@ PICTURES: Final = (
 )
 
 
+CONSOLE_KEY: Final = "tocsin-console-key"
+"""Where the console keeps the operator's key in a tab's storage."""
+CONSOLES: Final = (
+    Picture("console-light", "/console", 1280, 860),
+    Picture("console-dark", "/console", 1280, 860, dark=True),
+    Picture("console-phone", "/console", 390, 780, dark=True),
+)
+HAPPENING: Final = "document.querySelectorAll('.ticker .acknowledged').length > 0"
+"""The console shows that a device has what was just posted."""
+
+
 def take_pictures(shop: Shop, directory: Path) -> None:
     """Write each of `PICTURES` to *directory*, as PNG."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -67,6 +80,26 @@ def take_pictures(shop: Shop, directory: Path) -> None:
                 page.wait_for(ARRIVED)
             page.screenshot(directory / f"{picture.name}.png")
             assert page.complaints == [], page.complaints
+
+    take_pictures_of_console(shop, directory)
+
+
+def take_pictures_of_console(shop: Shop, directory: Path) -> None:
+    """Write each of `CONSOLES` to *directory*, while notifications travel."""
+    with Chromium() as devices:
+        devices.visit(shop.origin)
+        for frame in DEVICES:
+            devices.wait_for(f"frames['{frame}'].{CONNECTED}")
+        for picture in CONSOLES:
+            with Chromium(width=picture.width, height=picture.height, dark=picture.dark) as page:
+                page.visit(shop.node + picture.path)
+                kept = json.dumps([CONSOLE_KEY, token("root", "admin notify")])
+                page.evaluate(f"sessionStorage.setItem(...{kept}); location.reload(); true")
+                page.wait_for("!!document.querySelector('.live td')")
+                shop.do("burst")
+                page.wait_for(HAPPENING)
+                page.screenshot(directory / f"{picture.name}.png")
+                assert page.complaints == [], page.complaints
 
 
 def open_inbox(page: Chromium, window: str) -> None:

@@ -31,7 +31,7 @@ def started_shop(directory: Path, port: int) -> Iterator[Shop]:
     """A shop at *port* (0: any) with a node of its own, whose data is in *directory*."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     origin = f"http://127.0.0.1:{server.server_address[1]}"
-    with server, closing(Node(directory, {"origins": origin})) as node:
+    with server, closing(Node(directory, {"origins": origin, "node": "shop-1"})) as node:
         node.start()
         with Producer(node.url, token=PRODUCER) as producer:
             shop = Shop(origin, node.url, producer)

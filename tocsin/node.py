@@ -4,6 +4,7 @@
     trace-exporter takes spans to a collector, with `trace_url`
     loop-watch     sees how late the event loop is, and how busy
     sampler        keeps a sample of the node each second, for the console
+    spectators     tells operators who look on what this node does
     http           Hypercorn and Quart-Trio
     front door     accepts sockets
 
@@ -30,6 +31,7 @@ from tocsin.actors.runtime.restart import FATAL
 from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.samples import Sampler
 from tocsin.actors.sinks.terms import SinkTerms
+from tocsin.actors.spectators import SpectatorsWorker
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.refusal import refuse
@@ -39,7 +41,7 @@ from tocsin.server.admission.limits import Limits
 from tocsin.server.admission.origins import is_allowed_host
 from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
-from tocsin.server.api.inspecting import sample
+from tocsin.server.api.inspecting import named_sample, sample
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import ConnectorTerms
@@ -218,10 +220,17 @@ class Node:
         def sampler() -> Sampler:
             return Sampler(services.samples, partial(sample, services))
 
+        def spectators() -> SpectatorsWorker:
+            table, node = services.timing.spectators, services.settings.node
+            return SpectatorsWorker(
+                table, node, self._world.now_ms, partial(named_sample, services)
+            )
+
         return (
             *self._trace_exporter(),
             Child("loop-watch", loop_watch, stopped_by=1.0),
             Child("sampler", sampler, stopped_by=1.0),
+            Child("spectators", spectators, stopped_by=1.0),
         )
 
     def _trace_exporter(self) -> tuple[Child, ...]:

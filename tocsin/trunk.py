@@ -233,6 +233,7 @@ class Trunk:
             refusals=ports.refusals,
             doubt=line.state.doubt,
             timing=self._timing,
+            snapshot=self._snapshot,
         )
         attendance = SharedAttendance(node, self._world, ports.presence)
         return _Cluster(ports, state, attendance, line)

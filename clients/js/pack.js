@@ -25,14 +25,17 @@ for (const name of ["client", "inbox"]) {
   mkdirSync(place, { recursive: true });
   mkdirSync(join(directory, "node_modules", "@tocsin"), { recursive: true });
   symlinkSync(place, join(directory, "node_modules", "@tocsin", name));
-  for (const file of readdirSync(join(SOURCE, name)).filter((each) => each.endsWith(".js"))) {
+  const files = readdirSync(join(SOURCE, name)).filter((each) => each.endsWith(".js"));
+  // Of each module, also of those that no other imports, such as the service worker.
+  const entrances = files.map((each) => join(place, each));
+  for (const file of files) {
     const text = readFileSync(join(SOURCE, name, file), "utf8");
     // Where a node serves them, the packages are neighbours; where npm installs them, they have names.
     writeFileSync(join(place, file), text.replaceAll(/"\.\.\/client\/\w+\.js"/g, '"@tocsin/client"'));
   }
   cpSync(join(HERE, name), place, { recursive: true });
   try {
-    execFileSync(tsc, [...FLAGS, "--outDir", place, join(place, "index.js")], { cwd: place, stdio: ["ignore", "inherit", "inherit"] });
+    execFileSync(tsc, [...FLAGS, "--outDir", place, ...entrances], { cwd: place, stdio: ["ignore", "inherit", "inherit"] });
   } catch (error) {
     if (typeof error.status !== "number") throw error;
     process.exit(1); // it has said why

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { eventsIn } from "../../tocsin/browser/console/live.js";
 import { series, unusual } from "../../tocsin/browser/console/overview.js";
 import { stepsOf } from "../../tocsin/browser/console/people.js";
 import { ago, bytes, count, seconds, share } from "../../tocsin/browser/console/words.js";
@@ -65,4 +66,18 @@ test("the timeline of a notification has its steps in the order of time", () => 
     "changed, to revision 2",
     "acknowledged by phone of ada",
   ]);
+});
+
+test("events of a stream are read as they come, in pieces of any size", () => {
+  const text = 'retry: 2000\n:\n\nevent: second\ndata: {"node":"a"}\n\nevent: missed\ndata: {"seconds":2}\n\nevent: sec';
+  const whole = [["second", { node: "a" }], ["missed", { seconds: 2 }]];
+  for (let size = 1; size <= text.length; size += 1) {
+    let [found, rest] = [[], ""];
+    for (let at = 0; at < text.length; at += size) {
+      const [events, left] = eventsIn(rest + text.slice(at, at + size));
+      found = [...found, ...events];
+      rest = left;
+    }
+    assert.deepEqual([found, rest], [whole, "event: sec"], size);
+  }
 });

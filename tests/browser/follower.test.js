@@ -199,7 +199,7 @@ for (const [code, reason] of [[4400, "malformed"], [4401, "unauthenticated"], [4
   test(`coming back after ${reason} is no use`, () => {
     const [said] = new Conversation().live().hearsGoodbye(code, reason, { detail: "why" });
     assert.deepEqual(said, { do: "stop", reason, code, detail: "why" });
-    const [closed] = new Conversation().live().follower.closed(code);
+    const [closed] = new Conversation().live().follower.closed(code, reason);
     assert.deepEqual(closed, { do: "stop", reason, code });
   });
 }

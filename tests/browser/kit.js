@@ -37,7 +37,7 @@ export class Conversation {
   hearsGoodbye(code, reason, fields = {}) {
     const reconnect = code < 4400 || code === 4429;
     this.hears("goodbye", { code, reason, reconnect, ...fields });
-    return this.follower.closed(code);
+    return this.follower.closed(code, reason);
   }
 
   /** Time passes, and the follower is called at each of its deadlines. */

@@ -130,7 +130,8 @@ def told(chance):
             fields = {"reconnect": code < 4400, "after": number}
             return ["heard", {"type": "goodbye", "code": code, "reason": "why", **fields}]
         case 6:
-            return ["closed", *([chance.choice([1006, 4000, 4409])] if number % 2 else [])]
+            ends = [[1006], [4000, "draining"], [4409, "replaced"], [4455, "later"], []]
+            return ["closed", *chance.choice(ends)]
         case 7:
             return ["due"]
     return chance.choice([["leaving"], ["unreachable"], ["refreshed", "newer", 2000]])

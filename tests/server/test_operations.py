@@ -50,6 +50,7 @@ def test_the_hot_operations_are_lean():
         "GET /v1/inbox/stream",
         "GET /v1/receipts",
         "GET /v1/receipts/stream",
+        "GET /v1/admin/events",
         "POST /v1/inbox/mark",
         "POST /v1/inbox/ack",
         "GET /livez",

@@ -76,5 +76,5 @@ def test_a_problem_that_will_not_pass_stays_one(code):
 
 def test_a_stream_is_asked_for_in_one_way():
     paths = {each.path for each in OPERATIONS if each.produces == "text/event-stream"}
-    # Receipts are for producers, whose clients send a header and read a status.
-    assert paths == {STREAM_PATH, "/v1/receipts/stream"}
+    # The others are for producers and operators, whose clients send a header and read a status.
+    assert paths == {STREAM_PATH, "/v1/receipts/stream", "/v1/admin/events"}

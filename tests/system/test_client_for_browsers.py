@@ -40,8 +40,10 @@ def test_its_own_tests_pass(node):
 def test_it_has_the_closing_reasons_of_the_protocol(node):
     asks = (
         f"import * as c from {json.dumps((CLIENT / 'closing.js').as_uri())};"
-        "const may = Object.keys(c.REASONS).filter(code => c.mayReconnect(Number(code)));"
-        "console.log(JSON.stringify([c.REASONS, may.map(Number)]))"
+        f"const told = {json.dumps({int(each): each.word for each in Closing})};"
+        "const said = Object.entries(told).map(([code, word]) => [code, c.reasonOf(+code, word)]);"
+        "const may = Object.keys(told).filter(code => c.mayReconnect(Number(code)));"
+        "console.log(JSON.stringify([Object.fromEntries(said), may.map(Number)]))"
     )
     command = [node, "--input-type=module", "-e", asks]
     reasons, may = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)

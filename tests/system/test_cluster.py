@@ -16,8 +16,9 @@ from servers.redis import BusServer, Redis
 from servers.tokens import ADMIN, bearer, token
 from tests.system.device_kit import Device, Frame, settled
 from tests.system.person_kit import Person
-from tests.system.producer_kit import expect_json
+from tests.system.producer_kit import expect_json, expect_problem
 from tests.system.server_kit import Server, fresh_user
+from tests.system.test_events import looking_on
 from tests.system.test_producing import create_key
 
 Pair = tuple[Server, Server]
@@ -343,3 +344,30 @@ def revoke(server: Server, key: str) -> None:
     where = [f"--{name}={server.settings[name]}" for name in ("data", "database")]
     command = [sys.executable, "-m", "tocsin", "key", "revoke", key, *where]
     subprocess.run(command, env=server.environment, check=True, capture_output=True)
+
+
+# --- Operators who look on ------------------------------------------------------------------------
+
+
+def test_an_operator_at_one_node_sees_what_the_other_does(pair: Pair, ada):
+    phone = live(pair[1], ada)
+    with looking_on(pair[0], user=ada) as told:
+        next(second for _, second in told if second["node"] == "b")
+        notification = pair[0].producer().post(ada)
+        phone.ack(phone.expect_push())
+        for _, second in told:
+            if any(each["kind"] == "pushed" for each in second["events"]):
+                break
+    (pushed,) = (each for each in second["events"] if each["kind"] == "pushed")
+    assert (second["node"], pushed["notification"]) == ("b", notification)
+
+
+def test_the_tree_of_actors_of_any_node_can_be_seen(pair: Pair):
+    for node in ("a", "b"):
+        asked = {"node": node, "limit": "5"}
+        answer = pair[0].http.get("/v1/admin/actors", params=asked, headers=bearer(ADMIN))
+        tree = expect_json(answer)
+        assert (tree["node"], tree["nodes"]) == (node, ["a", "b"])
+        assert "/storage" in [each["path"] for each in tree["actors"]]
+    missing = pair[0].http.get("/v1/admin/actors", params={"node": "z"}, headers=bearer(ADMIN))
+    expect_problem(missing, 404)

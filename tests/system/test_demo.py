@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from demo.pictures import PICTURES, take_pictures
+from demo.pictures import CONSOLES, PICTURES, take_pictures
 from demo.posts import BURST, DELIVERED, POSTS
 from demo.shop import Shop, started_shop
 from servers.tokens import bearer
@@ -52,4 +52,4 @@ def test_its_pictures_are_made_by_a_browser(tmp_path):
     with started_shop(tmp_path, 0) as shop:
         take_pictures(shop, tmp_path / "pictures")
     made = {each.name for each in (tmp_path / "pictures").iterdir()}
-    assert made == {f"{each.name}.png" for each in PICTURES}
+    assert made == {f"{each.name}.png" for each in (*PICTURES, *CONSOLES)}

@@ -7,6 +7,7 @@ release, is passed over.
     u:<user>    to the nodes that have the user online: what is new in the user's log
     t:<topic>   to the nodes that have somebody of the topic online: it has a new entry
     c           to all nodes
+    s           to the nodes at which operators look on
 
 A change goes to each of its users in an envelope of their own. The part that is the same for all of
 them is written once (`SharedPart`) and spliced into each, and the receiving node recognises it by
@@ -43,6 +44,7 @@ import msgspec
 from tocsin.protocol.errors import ProtocolError
 from tocsin.protocol.news import SharedPart
 from tocsin.protocol.seals import SEAL_BYTES, Seal
+from tocsin.protocol.sightings import Onlooking
 
 AGE_MAX: Final = 3600.0
 """Seconds after which an envelope is ignored: the clocks of nodes may differ by as much."""
@@ -206,7 +208,14 @@ NewsEnvelope = (
 DeviceEnvelope = DeviceArrived | DeviceHere | SessionSought | SessionSettled
 """Envelopes about the connections of a user's devices, on `u:`."""
 Envelope = (
-    NewsEnvelope | DeviceEnvelope | DisconnectUser | Alive | Leaving | Spooling | SpoolingHeard
+    NewsEnvelope
+    | DeviceEnvelope
+    | DisconnectUser
+    | Alive
+    | Leaving
+    | Spooling
+    | SpoolingHeard
+    | Onlooking
 )
 
 _ECHOED: Final = (Alive, DeviceArrived, DeviceHere, Spooling)

@@ -32,17 +32,20 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
 )
 UNAUTHENTICATED: Final = 4401
 _RATE_LIMITED: Final = 4429
+_FIRST: Final = 4000
 _FIRST_FINAL: Final = 4400
+_BEYOND: Final = 4500
+"""Codes from here on are no longer the server's."""
 
 
-def reason_of(code: int | None) -> str:
-    """The reason behind close *code*; `lost` for one that is not the server's own: a proxy's, or
-    that of a socket that just ended."""
-    return "lost" if code is None else REASONS.get(code, "lost")
+def reason_of(code: int | None, said: str | None = None) -> str:
+    """The reason behind close *code*, that a later server may have *said* with it; `lost` for one
+    that is not the server's own: a proxy's, or that of a socket that just ended."""
+    if code is None or not _FIRST <= code < _BEYOND:
+        return "lost"
+    return REASONS.get(code) or said or "lost"
 
 
 def may_reconnect(code: int | None) -> bool:
     """Whether an unchanged client may come back after close *code*."""
-    if code is None or code not in REASONS:
-        return True
-    return code < _FIRST_FINAL or code == _RATE_LIMITED
+    return code is None or not _FIRST_FINAL <= code < _BEYOND or code == _RATE_LIMITED

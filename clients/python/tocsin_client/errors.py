@@ -7,9 +7,10 @@ class ApiError(Exception):
     """A problem (RFC 9457) that the server answered, or that it could not be reached.
 
     *status* is 0 where there was no answer; *code* is the problem's, or `unreachable` (nothing of
-    the call was heard), `timeout` or `lost` (it may have been carried out), or `not_tocsin` for an
-    answer that is none of a Tocsin server. *fields* are the paths of what was wrong in a body,
-    *after* the seconds until another try is worth it, if the server said so.
+    the call was heard), `timeout`, `lost` or `closed` (it may have been carried out), `token`
+    (your function gave none), or `not_tocsin` for an answer that is none of a Tocsin server.
+    *fields* are the paths of what was wrong in a body, *after* the seconds until another try is
+    worth it, if the server said so.
     """
 
     def __init__(

@@ -52,6 +52,10 @@ WELCOME_TIMEOUT: Final = 15.0
 """Seconds that making a connection may take, and from the `hello` until the `welcome`."""
 PONG_TIMEOUT: Final = 10.0
 """Seconds until a `ping` of ours must be answered."""
+HEARTBEAT_MIN: Final = 1.0
+"""Seconds between two signs of life at least, whatever the server says."""
+SECONDS_MAX: Final = 1e5
+"""Seconds that a server may name for a delay: a day and some hours."""
 RECONNECT_INITIAL: Final = 0.5
 """Seconds of the first delay before coming back, doubled by each failure."""
 RECONNECT_CAP: Final = 20.0
@@ -158,9 +162,10 @@ class Follower:
             case "status":
                 return [Status(wanted(frame, "store", str), wanted(frame, "bus", str), raw)]
             case "reset":
-                return self._hear_reset(str(frame.get("reason")), raw)
+                return self._hear_reset(wanted(frame, "reason", str), raw)
             case "goodbye":
                 wanted(frame, "code", int)
+                wanted(frame, "reason", str)
                 self._goodbye = frame
             case _:
                 pass
@@ -173,7 +178,7 @@ class Follower:
             return []  # of a log that was reset meanwhile
         if error is not None:
             entry.fate = REFUSED
-            fields = {"id": push.notification.id, "reason": error[:REASON_MAX]}
+            fields = {"id": push.notification.id, "reason": _well_formed(error[:REASON_MAX])}
             return [Send({"type": "nack", **fields})]
         entry.fate = HANDLED
         self._advance()
@@ -181,20 +186,22 @@ class Follower:
         enough = self._unacknowledged >= min(ACK_AFTER, max(1, self._window // 2))
         return self._acknowledge() if enough else []
 
-    def closed(self, code: int | None = None) -> list[Action]:
-        """The connection has ended, with a close *code* if there was one."""
+    def closed(self, code: int | None = None, said: str | None = None) -> list[Action]:
+        """The connection has ended, with a close *code* and what was *said* with it, if there was
+        one."""
         self._ack_at = self._silent_at = self._refresh_at = math.inf
         goodbye = self._goodbye
         if goodbye is None:
+            reason = reason_of(code, said)
             if may_reconnect(code):
-                return self._come_back(reason_of(code), code=code)
-            return [Stop(reason_of(code), code)]
-        said: int = goodbye["code"]
-        reason = str(goodbye.get("reason"))
+                return self._come_back(reason, code=code)
+            return [Stop(reason, code)]
+        number: int = goodbye["code"]
+        reason = goodbye["reason"]
         if goodbye.get("reconnect"):
-            return self._come_back(reason, _seconds(goodbye.get("after")), said)
+            return self._come_back(reason, _seconds(goodbye.get("after")), number)
         detail = goodbye.get("detail")
-        return [Stop(reason, said, None if detail is None else str(detail))]
+        return [Stop(reason, number, None if detail is None else str(detail))]
 
     def unreachable(
         self, reason: str = "unreachable", after: float | None = None, detail: str | None = None
@@ -250,8 +257,9 @@ class Follower:
         if self._user is not None and user != self._user:
             return [Stop("another_user", detail=user)]
         self._welcomed = True
-        self._heartbeat = float(frame.get("heartbeat", self._heartbeat))
-        self._window = count(frame, "window", self._window)
+        heartbeat = _seconds(frame.get("heartbeat"))
+        self._heartbeat = max(HEARTBEAT_MIN, self._heartbeat if heartbeat is None else heartbeat)
+        self._window = count(frame, "window") or self._window
         self._silent_at = now + self._heartbeat
         if self._epoch != epoch or self._through is None or sequence < self._through:
             # Another log, the first connection, or a server that goes back: what it says counts.
@@ -367,4 +375,13 @@ def _split(cursor: str) -> tuple[str, int]:
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """What was said, if it is a time that can be waited for."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= SECONDS_MAX else None
+
+
+def _well_formed(text: str) -> str:
+    """*text* without halves of characters, as names of files may have them: the server reads such
+    a frame as no JSON, and would end the session for good."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -61,12 +61,16 @@ Frame = Mapping[str, Any]
 def read_frame(text: str | bytes) -> Frame:
     """The frame in *text*, whose `type` is a text. Raises `NotAFrame`."""
     try:
-        frame = json.loads(text)
+        frame = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise NotAFrame(str(error)[:200]) from None
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         raise NotAFrame("it has no type")
     return frame
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
 
 
 def read_push(frame: Frame, raw: str) -> Push:
@@ -99,4 +103,5 @@ def wanted(frame: Frame, name: str, kind: type[T]) -> T:
 def count(frame: Frame, name: str, otherwise: int = 0) -> int:
     """The number in *name*, or *otherwise*."""
     value = frame.get(name, otherwise)
-    return value if isinstance(value, int) else otherwise
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number else otherwise

@@ -11,7 +11,7 @@ import anyio
 
 from tocsin_client.actions import Action, News, Refresh, Send, Show, Stop, Synced, Wait
 from tocsin_client.closing import UNAUTHENTICATED
-from tocsin_client.follower import Follower
+from tocsin_client.follower import PONG_TIMEOUT, WELCOME_TIMEOUT, Follower
 from tocsin_client.frames import Push
 from tocsin_client.socket import CLOSE_TIMEOUT, FAILURES, Socket, SocketClosed, SocketRefused
 from tocsin_client.tokens import TokenSource, lifetime, token_of
@@ -129,9 +129,10 @@ class Line:
     async def _talk(self) -> None:
         follower = self._follower
         try:
-            token = await token_of(self._token)
+            with anyio.fail_after(WELCOME_TIMEOUT):
+                token = await token_of(self._token)
         except Exception as error:
-            self.carry(follower.unreachable("token", detail=str(error)))
+            self.carry(follower.unreachable("token", detail=str(error) or type(error).__name__))
             return
         try:
             socket = await Socket.connect(self._server, self._context)
@@ -174,14 +175,15 @@ class Line:
                 text = await socket.receive()
                 self.carry(self._follower.heard(text, anyio.current_time()))
         except SocketClosed as closed:
-            self.carry(self._follower.closed(closed.code))
+            self.carry(self._follower.closed(closed.code, closed.reason))
 
     async def _write(self, socket: Socket) -> None:
         """Send what is to be sent, and keep the follower's deadlines, until the end."""
         while True:
             self._bell = anyio.Event()
             frames, self._outbox = self._outbox, []
-            # Where that fails, the reader hears the end, and perhaps a goodbye before it.
+            # Where that fails, the reader hears the end, and perhaps a goodbye before it; where the
+            # server only reads no more, it hears nothing, and the follower's patience ends.
             try:
                 for frame in frames:
                     await socket.send(frame)
@@ -201,7 +203,9 @@ class Line:
 
     async def _refresh(self) -> None:
         try:
-            token = await token_of(self._token)
+            # The writer, which keeps the follower's deadlines, waits for it.
+            with anyio.fail_after(PONG_TIMEOUT):
+                token = await token_of(self._token)
         except Exception:
             # The session ends with its token then, and the next connection asks again.
             return

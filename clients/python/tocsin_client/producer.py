@@ -56,6 +56,7 @@ class Producer:
         self._waiting: list[Post] = []
         self._bell = anyio.Event()
         self._stack = AsyncExitStack()
+        self._is_open = False
         self._client = httpx.AsyncClient(**client_options(server))
 
     async def __aenter__(self) -> Self:
@@ -63,6 +64,7 @@ class Producer:
         tasks = await self._stack.enter_async_context(background())
         for _ in range(CALLS_MAX):
             tasks.start_soon(self._carry)
+        self._is_open = True
         return self
 
     async def __aexit__(
@@ -71,7 +73,12 @@ class Producer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
+        self._is_open = False
+        try:
+            await self._stack.__aexit__(kind, error, trace)
+        finally:
+            for post in self._waiting:
+                post.settle(_closed())
 
     async def post(
         self,
@@ -95,8 +102,11 @@ class Producer:
         self, drafts: Iterable[Mapping[str, Any]], keys: Sequence[str | None] | None = None
     ) -> list[Posted | ApiError]:
         """Post *drafts*, each as `tocsin_client.posts.draft` makes them and with its own outcome,
-        in their order. Cancelled, some of them may have been posted.
+        in their order. Cancelled, some of them may have been posted. Raises `RuntimeError` unless
+        the producer is open; what is under way when it closes ends as an `ApiError` (`closed`).
         """
+        if not self._is_open:
+            raise RuntimeError("the producer is not open: use it in `async with`")
         deadline = anyio.current_time() + self._patience
         drafts = list(drafts)
         given = keys or [None] * len(drafts)
@@ -136,7 +146,13 @@ class Producer:
                 await self._bell.wait()
             number = take(self._waiting)
             posts, self._waiting = self._waiting[:number], self._waiting[number:]
-            await self._send(posts)
+            try:
+                await self._send(posts)
+            finally:
+                # Those that wait for them may be in tasks that outlive the producer.
+                for post in posts:
+                    if post.outcome is None:
+                        post.settle(_closed())
 
     async def _send(self, posts: list[Post]) -> None:
         """Send *posts* until each has an outcome."""
@@ -174,8 +190,16 @@ class Producer:
             await anyio.sleep(delay)
 
     async def _call(self, call: Call) -> httpx.Response:
-        token = await token_of(self._token)
+        try:
+            token = await token_of(self._token)
+        except Exception as error:
+            # One call's trouble, and perhaps over soon: not the end of the producer.
+            raise ApiError(0, "token", f"there is no token: {error}") from error
         try:
             return await self._client.request(**request_options(self._server, token, call))
         except CALL_FAILURES as error:
             raise failure_of(error, self._server) from error
+
+
+def _closed() -> ApiError:
+    return ApiError(0, "closed", "the producer was closed before there was an answer")

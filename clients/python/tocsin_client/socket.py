@@ -25,6 +25,8 @@ MESSAGE_CHARACTERS_MAX: Final = 2**22
 """A frame of the server: a notification with all its fields is far below."""
 BODY_BYTES_MAX: Final = 2**16
 """So much is read of the body of a refusal, which says why in some lines."""
+SEND_TIMEOUT: Final = 10.0
+"""Seconds for a frame to be taken; beyond that the peer reads no more."""
 _READ: Final = 2**16
 _NORMAL: Final = 1000
 
@@ -32,11 +34,12 @@ FAILURES: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.E
 
 
 class SocketClosed(Exception):
-    """The connection has ended, with a close *code* if there was one."""
+    """The connection has ended, with a close *code* and a *reason* if there was one."""
 
-    def __init__(self, code: int | None) -> None:
+    def __init__(self, code: int | None, reason: str | None = None) -> None:
         super().__init__(f"closed with {code}")
         self.code = code
+        self.reason = reason
 
 
 class SocketRefused(Exception):
@@ -93,7 +96,7 @@ class Socket:
                 case events.CloseConnection():
                     with suppress(SocketClosed):
                         await self._send(event.response())
-                    raise SocketClosed(event.code)
+                    raise SocketClosed(event.code, event.reason)
                 case _:
                     pass  # a pong
 
@@ -137,7 +140,7 @@ class Socket:
         headers = {name.lower(): value for name, value in event.headers}
         try:
             detail = str(json.loads(body)["detail"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             detail = None
         after = headers.get(b"retry-after", b"").decode("latin-1")
         return SocketRefused(event.status_code, detail, float(after) if after.isdecimal() else None)
@@ -154,10 +157,11 @@ class Socket:
 
     async def _send(self, event: events.Event) -> None:
         try:
-            async with self._sending:
-                await self._stream.send(self._wire.send(event))
+            with anyio.fail_after(SEND_TIMEOUT):
+                async with self._sending:
+                    await self._stream.send(self._wire.send(event))
         # The other task may have heard the end meanwhile: nothing can be sent behind that.
-        except (*FAILURES, wsproto.utilities.ProtocolError):
+        except (*FAILURES, TimeoutError, wsproto.utilities.ProtocolError):
             raise SocketClosed(None) from None
 
 

@@ -62,7 +62,7 @@ def read_answer(response: httpx.Response) -> Any:
     """The answer's JSON, None where it is empty. Raises `ApiError` where it is no success."""
     try:
         said = json.loads(response.content) if response.content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         said = _NO_JSON
     if response.is_success and said is not _NO_JSON:
         return said

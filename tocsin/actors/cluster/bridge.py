@@ -59,6 +59,7 @@ from tocsin.protocol.envelopes import (
     channel_user,
 )
 from tocsin.protocol.news import News
+from tocsin.protocol.sightings import ActorsShown, ActorsSought, Sighted, Spectating
 
 BEAT: Final = 1.0
 """Seconds between two signs of life."""
@@ -209,6 +210,8 @@ class ClusterBridge(TableWorker):
                 self._heard_from(speaker, envelope)
             case Spooling() | SpoolingHeard():
                 self._state.spool_word.hear(speaker, envelope)
+            case Spectating() | Sighted() | ActorsSought() | ActorsShown():
+                self._state.look_on(speaker, envelope)
             case _:
                 self._handler.hear(channel, speaker, envelope)
 

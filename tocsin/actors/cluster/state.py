@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 import trio
 
+from tocsin.actors.cluster.actor_trees import ActorTrees, Tree
 from tocsin.actors.cluster.canary import Canary
 from tocsin.actors.cluster.channels import Channels
 from tocsin.actors.cluster.disconnections import Disconnections
@@ -49,6 +50,14 @@ from tocsin.protocol.envelopes import (
 from tocsin.protocol.news import LogAppended, News
 from tocsin.protocol.notification import EVERYONE
 from tocsin.protocol.seals import Seals
+from tocsin.protocol.sightings import (
+    SIGHTINGS_CHANNEL,
+    ActorsShown,
+    ActorsSought,
+    Onlooking,
+    Sighted,
+    Spectating,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -74,6 +83,7 @@ class ClusterState:
         refusals: BusRefusals,
         doubt: Callable[[], None],
         timing: Timing | None = None,
+        snapshot: Callable[[int], Tree] = lambda children_max: (),
     ) -> None:
         self.node = node
         self.timing = timing or Timing()
@@ -93,12 +103,15 @@ class ClusterState:
         self.disconnections = Disconnections(lambda user: self.say(CONTROL, DisconnectUser(user)))
         self.handover = Handover(node, self.peers, self.say_shortly)
         self.settle = self.handover.settle
-        self.spool_word = SpoolWord(node, self.peers, self._say_to_all, doubt)
+        self.spool_word = SpoolWord(node, self.peers, self.say_to_all, doubt)
         self.spooling = self.spool_word.spread
         self.to_say = Bell()
         """Rings when there is an envelope in the outbox."""
         self.store_reached = Bell()
         """Rings when the store is there, and with it the nodes' secret."""
+        self.timing.spectators.bus = self
+        self.actor_trees = ActorTrees(node, self, snapshot)
+        self.actors_of = self.actor_trees.ask
         self.channels.want(CONTROL)
         self.channels.want(topic_channel(EVERYONE))
 
@@ -151,12 +164,39 @@ class ClusterState:
         self.disconnections.disconnect(user)
 
     @property
+    def heard(self) -> list[str]:
+        """As `Neighbours.heard`."""
+        return self.peers.heard
+
+    @property
     def is_current(self) -> bool:
         return self.freshness.is_fresh(trio.current_time())
 
     def store_changed(self, available: bool) -> None:
         """Have the bridge see whether the nodes' secret is known, which the store brings."""
         self.store_reached.ring()
+
+    # --- For operators who look on -------------------------------------------------------
+
+    def look_on(self, speaker: str, word: Onlooking) -> None:
+        """Take a *word* about operators, of the node called *speaker*."""
+        if isinstance(word, (Spectating, Sighted)):
+            self.timing.spectators.hear(speaker, word)
+        else:
+            self.actor_trees.hear(speaker, word)
+
+    def say_to_all(self, word: Spooling | SpoolingHeard | Spectating | ActorsSought) -> None:
+        # Fleeting: a question is asked again as long as it matters, and a late one is of no use.
+        self.say(CONTROL, word, fleeting=True)
+
+    def say_sighted(self, word: Sighted | ActorsShown) -> None:
+        self.say(SIGHTINGS_CHANNEL, word, fleeting=True)
+
+    def watch_sightings(self) -> None:
+        self.channels.want(SIGHTINGS_CHANNEL)
+
+    def leave_sightings(self) -> None:
+        self.channels.release(SIGHTINGS_CHANNEL)
 
     # --- Saying ----------------------------------------------------------------------------------
 
@@ -168,7 +208,3 @@ class ClusterState:
     def say_shortly(self, user: str, envelope: Envelope) -> None:
         """Say a fleeting *envelope* to the nodes that hear of *user*."""
         self.say(user_channel(user), envelope, fleeting=True)
-
-    def _say_to_all(self, word: Spooling | SpoolingHeard) -> None:
-        # Fleeting: a question is asked again as long as it matters, and a late one is of no use.
-        self.say(CONTROL, word, fleeting=True)

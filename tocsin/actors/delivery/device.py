@@ -47,6 +47,7 @@ from tocsin.protocol.delivery_presence import RETRY_DELAY
 from tocsin.protocol.delivery_values import Hops, Output
 from tocsin.protocol.frames import Nack
 from tocsin.protocol.push import LogEntry
+from tocsin.protocol.sightings import Sight
 
 
 class ConnectedDevice(DeliveryDriver):
@@ -64,7 +65,10 @@ class ConnectedDevice(DeliveryDriver):
             push, record = made
             self.outlet.push(push)
             self._counted.pushes += 1
-            self._company.timing.pushed(push.notification_id, self.outlet)
+            timing = self._company.timing
+            timing.pushed(push.notification_id, self.outlet)
+            if timing.sightings is not None:
+                self._sight(Sight.PUSHED, push.notification_id)
             if not self._company.ledger.note((record,), None, clock.now):
                 self._carry_out(self.delivery.note_refused())
         else:
@@ -76,7 +80,9 @@ class ConnectedDevice(DeliveryDriver):
         outputs: Sequence[Output] = ()
         match message:
             case DeviceAnswered(frame=frame):
-                self._counted.refused += type(frame) is Nack
+                if type(frame) is Nack:
+                    self._counted.refused += 1
+                    self._sight(Sight.REFUSED, frame.id)
                 outputs = delivery.said(frame, now, now_ms)
             case Taken(sequence=sequence):
                 outputs = delivery.taken(sequence, now_ms)
@@ -91,6 +97,7 @@ class ConnectedDevice(DeliveryDriver):
             case Echoed():
                 delivery.echoed()
             case Left():
+                self._sight(Sight.ENDED, detail="left")
                 outputs = delivery.left()
             case _:
                 assert_never(message)

@@ -38,6 +38,7 @@ from tocsin.protocol.delivery_values import (
 )
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 from tocsin.protocol.push import Push
+from tocsin.protocol.sightings import Sight
 from tocsin.protocol.values import is_unnamed_device
 
 _SEVERAL: Final = 3
@@ -92,6 +93,8 @@ class DeliveryDriver:
                 case Push():
                     self.outlet.push(output)
                     self._company.timing.sent(output, self.outlet, self._counted)
+                    kind = Sight.PUSHED if output.tries == 1 else Sight.RESENT
+                    self._sight(kind, output.notification_id)
                 case AskPage() | AskPlace():
                     if not self._ask(output):
                         return
@@ -99,10 +102,12 @@ class DeliveryDriver:
                     self.outlet.say(frame)
                 case BeginAt(cursor=start):
                     self.outlet.begin(start)
+                    self._sight(Sight.CONNECTED)
                 case SendPing():
                     self.outlet.ping()
                 case End(closing=closing, after=after, detail=detail):
                     self.outlet.end(closing, after, detail)
+                    self._sight(Sight.ENDED, detail=closing.word)
                 case NoteEnd(end=end):
                     self._company.ledger.note_end(end, self._clock.now)
                 case AnnounceArrival() | AnnouncePresence():
@@ -111,18 +116,30 @@ class DeliveryDriver:
                     assert_never(output)
 
     def _note(self, records: Sequence[DeliveryRecord], cursor: DeviceCursor | None) -> bool:
+        timing = self._company.timing
         for record in records:
             if record.acknowledged_at is not None:
                 self._company.acknowledged(record.notification)
-                self._company.timing.acknowledged(
+                timing.acknowledged(
                     record.notification, self.outlet, self._counted, self._clock.now
                 )
+                if timing.sightings is not None:
+                    self._sight(Sight.ACKNOWLEDGED, record.notification)
             elif record.dead_reason is not None:
                 self._counted.died(record)
+                self._sight(Sight.DEAD, record.notification, record.dead_reason)
         if self._company.ledger.note(records, cursor, self._clock.now):
             return True
         self._carry_out(self.delivery.note_refused())
         return False
+
+    def _sight(
+        self, kind: Sight, notification: str | None = None, detail: str | None = None
+    ) -> None:
+        """Note something for operators, if one looks on; *detail* is the transport otherwise."""
+        if (sightings := self._company.timing.sightings) is not None:
+            whose = self._terms.user, self.name
+            sightings.take(kind, notification, *whose, detail or self.outlet.transport)
 
     def _announce(self, word: AnnounceArrival | AnnouncePresence) -> None:
         neighbours, terms = self._company.neighbours, self._terms

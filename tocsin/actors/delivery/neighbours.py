@@ -1,7 +1,7 @@
 """The other nodes, as the actors of this node see them: to be told of changes, and to be heard.
 
 A node of a cluster has `ClusterState` for them. A node alone has `ALONE`, which tells no node and
-hears none. No method raises, and only `spooling` blocks.
+hears none. No method raises, and only `spooling` and `actors_of` block.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import trio
 
 from tocsin.actors.delivery.messages import UserMessage
 from tocsin.actors.runtime.ref import Ref
+from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.protocol.news import News
 
 
@@ -22,6 +23,14 @@ class Neighbours(Protocol):
     @property
     def audible(self) -> int:
         """How many other nodes are heard."""
+
+    @property
+    def heard(self) -> Sequence[str]:
+        """Their names."""
+
+    async def actors_of(self, node: str, children_max: int) -> tuple[Snapshot, ...] | None:
+        """The tree of actors of *node*, one of those that are heard; `None` if it does not answer
+        in some seconds. Cancelling abandons the answer."""
 
     @property
     def is_current(self) -> bool:
@@ -80,6 +89,7 @@ class Alone:
     """The neighbours of a node that has none."""
 
     audible: Final = 0
+    heard: Final = ()
     is_current: Final = True
 
     def listen(self, user: str, ref: Ref[UserMessage]) -> bool:
@@ -108,6 +118,10 @@ class Alone:
 
     def disconnect(self, user: str) -> None:
         return
+
+    async def actors_of(self, node: str, children_max: int) -> tuple[Snapshot, ...] | None:
+        await trio.lowlevel.checkpoint()
+        return None
 
     async def spooling(self, run: str) -> None:
         await trio.lowlevel.checkpoint()

@@ -21,8 +21,10 @@ import trio
 
 from tocsin.actors.delivery.outlet import TRANSPORTS, Outlet, Transport
 from tocsin.actors.runtime.histogram import Histogram
+from tocsin.actors.spectators import Sightings, Spectators
 from tocsin.protocol.ledger import ATTEMPTS_EXHAUSTED, DeliveryRecord
 from tocsin.protocol.push import Push
+from tocsin.protocol.sightings import Sight
 from tocsin.protocol.traceparent import SpanContext
 
 Path = Literal["local", "bus", "store"]
@@ -82,7 +84,10 @@ class CarriedSpan(Protocol):
 class Timing:
     """The table of departures, and the statistics of pushes; see the module."""
 
-    __slots__ = ("_earlier", "_local", "_now", "_recent", "by_transport", "pushes", "requests")
+    __slots__ = (
+        *("_earlier", "_local", "_now", "_recent"),
+        *("by_transport", "pushes", "requests", "sightings", "spectators"),
+    )
 
     is_tracing: ClassVar = False
 
@@ -98,6 +103,12 @@ class Timing:
         self.by_transport: Final[dict[Transport, TransportStatistics]] = {
             transport: TransportStatistics() for transport in TRANSPORTS
         }
+        self.sightings: Sightings | None = None
+        """Where what happens is noted for operators who look on; `None` while nobody does."""
+        self.spectators: Final = Spectators(self._look_on)
+
+    def _look_on(self, sightings: Sightings | None) -> None:
+        self.sightings = sightings
 
     # --- Departures ------------------------------------------------------------------------------
 
@@ -130,6 +141,9 @@ class Timing:
         """Time an answer to the producer about *notification*: the *result* is durable."""
         if (departure := self.find(notification)) is not None:
             self.requests.observe(self._now() - departure.at)
+        if self.sightings is not None:
+            outcome = type(result).__name__.lower()
+            self.sightings.take(Sight.COMMITTED, notification, detail=outcome)
 
     def pushed(self, notification: str, outlet: Outlet) -> None:
         """Time a push that followed at once, without a look into the store."""

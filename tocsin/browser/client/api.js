@@ -6,6 +6,9 @@
 /** Seconds that a server may ask to wait: what says more is none of ours. */
 const AFTER_MAX = 1e5;
 
+/** Milliseconds for an answer, a little more than a server takes at most: on half a connection none comes. */
+const PATIENCE = 35_000;
+
 /** A problem (RFC 9457) that the server answered, or that it could not be reached. */
 export class ApiError extends Error {
   /**
@@ -45,23 +48,23 @@ export class Api {
    * @returns {Promise<any>} what was answered, read from JSON; null for an empty answer
    */
   async call(method, path, body) {
-    /** @type {Record<string, string>} */
-    const headers = { Authorization: `Bearer ${await this.token()}` };
-    if (body !== undefined) headers["Content-Type"] = "application/json";
-    let answer;
+    let answer, text;
     try {
+      // A page whose network is gone has no token either; and an answer that is cut is none.
+      const headers = { Authorization: `Bearer ${await this.token()}`, ...(body !== undefined && { "Content-Type": "application/json" }) };
       answer = await this.fetch(new URL(path, this.base).href, {
         method,
         headers,
         body: JSON.stringify(body),
         credentials: "omit",
         cache: "no-store",
+        signal: AbortSignal.timeout(PATIENCE),
       });
+      text = await answer.text();
+      if (answer.ok) return text === "" ? null : JSON.parse(text);
     } catch (error) {
       throw new ApiError(0, "unreachable", String(error));
     }
-    const text = await answer.text().catch(() => "");
-    if (answer.ok) return text === "" ? null : JSON.parse(text);
     throw problem(answer, text);
   }
 }

@@ -1,41 +1,21 @@
 /**
- * Why the server ends a connection, and whether an unchanged client may come back: the table of
- * docs/protocol.md. 40xx: the same client may come back; 44xx: something must change first.
+ * Whether an unchanged client may come back, by the number of docs/protocol.md: 40xx, it may; 44xx,
+ * something must change first. The words stand in the goodbye, and in the close frame behind it.
  * @module
  */
 
-/** @type {Readonly<Record<number, string>>} */
-export const REASONS = Object.freeze({
-  4000: "draining",
-  4001: "slow",
-  4002: "unresponsive",
-  4003: "heartbeat_lost",
-  4004: "internal_error",
-  4005: "overloaded",
-  4006: "store_unavailable",
-  4400: "malformed",
-  4401: "unauthenticated",
-  4403: "forbidden",
-  4408: "hello_timeout",
-  4409: "replaced",
-  4410: "disconnected",
-  4411: "too_many_devices",
-  4413: "frame_too_large",
-  4429: "rate_limited",
-});
-
 export const UNAUTHENTICATED = 4401;
+const RATE_LIMITED = 4429;
+const FIRST = 4000;
+const FINAL = 4400;
+const BEYOND = 4500;
 
 /**
- * The reason behind a close code; `lost` for a code that is not the server's own: a proxy's, or that
- * of a socket that just ended.
- * @param {number | undefined} code
+ * The reason of an end: `said`, by a close code of the server's own; `lost` for that of a proxy, or of
+ * a socket that just ended.
+ * @param {number | undefined} code @param {string} [said]
  */
-export function reasonOf(code) {
-  return (code !== undefined && REASONS[code]) || "lost";
-}
+export const reasonOf = (code, said) => (/** @type {number} */ (code) >= FIRST && /** @type {number} */ (code) < BEYOND && said ? said : "lost");
 
 /** @param {number | undefined} code */
-export function mayReconnect(code) {
-  return reasonOf(code) === "lost" || /** @type {number} */ (code) < 4400 || code === 4429;
-}
+export const mayReconnect = (code) => !(/** @type {number} */ (code) >= FINAL && /** @type {number} */ (code) < BEYOND) || code === RATE_LIMITED;

@@ -83,7 +83,9 @@ class Http {
     const after = Number(answer.headers.get("Retry-After")) || undefined;
     if (status === 429 || status >= 500) return this.end(false, true);
     const code = CODES[said.code] ?? CODES[status] ?? (status === 409 ? 4411 : 4400);
-    this.hear({ type: "goodbye", code, reason: said.code ?? "refused", reconnect: false, detail: said.detail, after });
+    // The word of a WebSocket's goodbye; what was wrong with the token is in the detail.
+    const reason = code === CODES[401] ? "unauthenticated" : (said.code ?? "refused");
+    this.hear({ type: "goodbye", code, reason, reconnect: false, detail: said.detail, after });
     this.end(true);
   }
 

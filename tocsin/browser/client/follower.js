@@ -22,7 +22,7 @@
  */
 
 import { UNAUTHENTICATED, mayReconnect, reasonOf } from "./closing.js";
-import { count, readFrame, splitCursor } from "./frames.js";
+import { count, readFrame, seconds, splitCursor } from "./frames.js";
 
 /** Seconds that the first handled push waits for company: less than the server lingers. */
 export const ACK_DELAY = 0.02;
@@ -34,6 +34,8 @@ export const ACK_IDS_MAX = 1024;
 export const WELCOME_TIMEOUT = 15;
 /** Seconds until a `ping` of ours must be answered. */
 export const PONG_TIMEOUT = 10;
+/** Seconds between two signs of life at least, whatever the server says. */
+export const HEARTBEAT_MIN = 1;
 /** Seconds of the first delay before coming back, doubled by each failure up to the cap. */
 export const RECONNECT_INITIAL = 0.5;
 export const RECONNECT_CAP = 20;
@@ -181,19 +183,19 @@ export class Follower {
   }
 
   /**
-   * The connection has ended, with a close code if there was one.
-   * @param {number} [code]
+   * The connection has ended, with a close code and what was `said` with it, if there was one.
+   * @param {number} [code] @param {string} [said]
    * @returns {Action[]}
    */
-  closed(code) {
+  closed(code, said) {
     this.#ackAt = this.#silentAt = this.#refreshAt = Infinity;
     const goodbye = this.#goodbye;
     if (goodbye !== null) {
-      if (goodbye.reconnect) return this.#comeBack(goodbye.reason, goodbye.after, goodbye.code);
+      if (goodbye.reconnect) return this.#comeBack(goodbye.reason, seconds(goodbye.after, undefined), goodbye.code);
       const { code, reason, detail } = goodbye;
       return [detail === undefined ? { do: "stop", reason, code } : { do: "stop", reason, code, detail }];
     }
-    const reason = reasonOf(code);
+    const reason = reasonOf(code, said);
     if (mayReconnect(code)) return this.#comeBack(reason, undefined, code);
     return [{ do: "stop", reason, code: /** @type {number} */ (code) }];
   }
@@ -277,8 +279,8 @@ export class Follower {
     if (frame.user === null) return [{ do: "stop", reason: "no_inbox" }];
     const [epoch, sequence] = splitCursor(frame.cursor);
     this.#welcomed = true;
-    this.#heartbeat = frame.heartbeat ?? this.#heartbeat;
-    this.#window = frame.window ?? this.#window;
+    this.#heartbeat = Math.max(HEARTBEAT_MIN, seconds(frame.heartbeat, this.#heartbeat));
+    this.#window = count(frame.window) || this.#window;
     this.#silentAt = now + this.#heartbeat;
     if (this.#epoch !== epoch || this.#through === null || sequence < this.#through) {
       // Another log, the first connection, or a server that goes back: what it says counts.
@@ -392,7 +394,12 @@ export function wantsAnotherToken(action) {
   return action.do === "stop" && action.code === UNAUTHENTICATED;
 }
 
-/** @param {unknown} error */
+/** What a program threw may be anything; and half a character would be no JSON to the server. @param {unknown} error */
 function reasonText(error) {
-  return String(error instanceof Error ? error.message : error).slice(0, REASON_MAX);
+  try {
+    const text = String(error instanceof Error ? error.message : error).slice(0, 2 * REASON_MAX);
+    return /** @type {any} */ ([...text].slice(0, REASON_MAX).join("")).toWellFormed();
+  } catch {
+    return "refused";
+  }
 }

@@ -30,12 +30,13 @@
  * @property {number} attempt
  */
 
-/** Fields that this client stands on: a frame without them is none of Tocsin's. @type {Record<string, Record<string, string>>} */
+/** Fields that this client stands on, by their like: a frame without them is none of Tocsin's. @type {Record<string, Record<string, string | number>>} */
 const FIELDS = {
-  welcome: { user: "string", device: "string", cursor: "string" },
-  push: { sequence: "number", previous: "number", change: "string" },
-  status: { store: "string", bus: "string" },
-  goodbye: { code: "number" },
+  welcome: { user: "", device: "", cursor: "" },
+  push: { sequence: 0, previous: 0, change: "" },
+  status: { store: "", bus: "" },
+  reset: { reason: "" },
+  goodbye: { code: 0, reason: "" },
 };
 
 /** Whether it has what this client stands on. @param {any} it */
@@ -48,7 +49,7 @@ export function readFrame(text) {
     const fields = frame.type === "welcome" && frame.user === null ? {} : (FIELDS[frame.type] ?? {});
     const isWhole =
       typeof frame.type === "string" &&
-      Object.entries(fields).every(([name, kind]) => typeof frame[name] === kind) &&
+      Object.entries(fields).every(([name, like]) => typeof frame[name] === typeof like) &&
       (frame.type !== "push" || isNotification(frame.notification));
     return isWhole ? frame : null;
   } catch {
@@ -60,6 +61,12 @@ export function readFrame(text) {
 export function count(said) {
   return Number.isInteger(said) ? /** @type {number} */ (said) : 0;
 }
+
+/** Seconds that a server may name for a delay: a timer of more would fire at once. */
+const SECONDS_MAX = 1e5;
+
+/** Seconds that were said, or `otherwise` where it is no time at all. @template T @param {unknown} said @param {T} otherwise */
+export const seconds = (said, otherwise) => (typeof said === "number" && said >= 0 && said <= SECONDS_MAX ? said : otherwise);
 
 /** Epoch and sequence. @param {string} cursor @returns {[string, number]} */
 export function splitCursor(cursor) {

@@ -53,6 +53,7 @@ export class Line {
   #generation = 0;
   #askedAgain = false;
   #isWaiting = false;
+  /** Whether there is a connection, or one is being made. */ #isOpening = false;
   /** Whether anything was heard on the connection. */ #wasHeard = false;
   /** @type {import("./ways.js").Way} */ #way = "websocket";
   #isDown = false;
@@ -90,6 +91,9 @@ export class Line {
     clearTimeout(this.#retry);
     this.#isWaiting = false;
     this.#ends.became({ phase: "connecting" });
+    // From here on: neither a token nor a module may be waited for without end.
+    this.#isOpening = this.#wasHeard = true;
+    this.carry(this.#follower.connecting(now()));
     let token = "";
     try {
       token = await this.#ends.token();
@@ -106,24 +110,27 @@ export class Line {
         this.#wasHeard = true;
         this.carry(this.#follower.heard(text, now()));
       },
-      closed: (code, wasOpen, isDown = false) => {
+      closed: (code, wasOpen, isDown = false, said = "") => {
         this.#connection = null;
         this.#isDown = isDown;
-        this.carry(wasOpen ? this.#follower.closed(code) : this.#follower.unreachable());
+        this.carry(wasOpen ? this.#follower.closed(code, said) : this.#follower.unreachable());
       },
     };
     this.#wasHeard = this.#isDown = false;
     this.#way = ways.next;
-    if (this.#way === "websocket") {
-      this.#connection = openSocket(server, listener, WebSocket);
-    } else {
-      const fallback = await import("./fallback.js").catch(() => null);
-      if (generation !== this.#generation) return;
-      if (fallback === null) return listener.closed(undefined, false, true);
-      const open = this.#way === "stream" ? fallback.openStream : fallback.openPolls;
-      this.#connection = open(server, listener, fetch);
+    try {
+      if (this.#way === "websocket") {
+        this.#connection = openSocket(server, listener, WebSocket);
+      } else {
+        const fallback = await import("./fallback.js");
+        if (generation !== this.#generation) return;
+        const open = this.#way === "stream" ? fallback.openStream : fallback.openPolls;
+        this.#connection = open(server, listener, fetch);
+      }
+    } catch {
+      // A module that cannot be had, or a socket that the page may not open (mixed content).
+      if (generation === this.#generation) listener.closed(undefined, false, this.#way !== "websocket");
     }
-    this.carry(this.#follower.connecting(now()));
   }
 
   /** On another way than the WebSocket: see now and then whether that works again. */
@@ -131,7 +138,7 @@ export class Line {
     this.#probeAt = now() + this.#ends.ways.probeAfter;
     const connection = this.#connection;
     const { opensSocket } = await import("./fallback.js");
-    if (!(await opensSocket(openSocket, this.#ends.server, this.#ends.WebSocket))) return;
+    if (!(await opensSocket(openSocket, this.#ends.server, this.#ends.WebSocket).catch(() => false))) return;
     if (this.#connection !== connection || connection === null) return;
     this.#ends.ways.reset();
     this.carry([...this.#follower.leaving(), { do: "wait", delay: 0, reason: "websocket" }]);
@@ -166,6 +173,7 @@ export class Line {
     this.#connection = null;
     this.#generation += 1;
     this.#isWaiting = true;
+    this.#isOpening = false;
     const retryAt = Date.now() + delay * 1000;
     this.#ends.became({ phase: "waiting", reason, retryAt, code });
     this.#retry = setTimeout(() => void this.#connect(), delay * 1000);
@@ -187,7 +195,7 @@ export class Line {
     this.#connection?.close();
     this.#connection = null;
     this.#generation += 1;
-    this.#isWaiting = false;
+    this.#isWaiting = this.#isOpening = false;
     this.#abort.abort();
     clearTimeout(this.#timer);
     clearTimeout(this.#retry);
@@ -209,7 +217,7 @@ export class Line {
   #schedule() {
     clearTimeout(this.#timer);
     const { deadline } = this.#follower;
-    if (this.#connection === null || deadline === Infinity) return;
+    if (!this.#isOpening || deadline === Infinity) return;
     const delay = Math.min(Math.max(0, deadline - now()) * 1000, DELAY_MAX);
     this.#timer = setTimeout(() => this.carry(this.#follower.due(now())), delay);
   }

@@ -11,7 +11,7 @@ const NORMAL = 1000;
  * @typedef {object} Listener
  * @property {() => void} opened
  * @property {(text: string) => void} heard
- * @property {(code: number | undefined, wasOpen: boolean, isDown?: boolean) => void} closed once, and nothing comes
+ * @property {(code: number | undefined, wasOpen: boolean, isDown?: boolean, said?: string) => void} closed once, and nothing comes
  *   after it; `isDown` where it was plainly the server or the network that gave no connection
  *
  * @typedef {object} Connection
@@ -37,13 +37,13 @@ export function openSocket(base, listener, Socket = WebSocket) {
   socket.onmessage = ({ data }) => {
     if (!over) listener.heard(typeof data === "string" ? data : "");
   };
-  /** @param {number} [code] */
-  const ended = (code) => {
+  /** @param {number} [code] @param {string} [said] */
+  const ended = (code, said) => {
     if (over) return;
     over = true;
-    listener.closed(code, wasOpen);
+    listener.closed(code, wasOpen, false, said);
   };
-  socket.onclose = ({ code }) => ended(code);
+  socket.onclose = ({ code, reason }) => ended(code, reason);
   // Some say nothing but this of a connection that could not be made (Node 20).
   socket.onerror = () => void (wasOpen || ended());
   return {

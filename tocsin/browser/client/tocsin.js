@@ -16,6 +16,8 @@ import { Ways } from "./ways.js";
 
 /** Notifications of a page of the inbox. */
 const PAGE = 50;
+/** Seconds until they are asked for again. */
+const AGAIN = 5;
 /**
  * @typedef {import("./follower.js").Action} Action
  * @typedef {import("./frames.js").Push} Push
@@ -54,6 +56,7 @@ export class Tocsin {
   /** Whether this tab has the connection. */ #leads = false;
   /** The sequence of the last push that was told here, by whichever tab's connection it came. */
   #told = 0;
+  /** When the inbox is asked for again. @type {ReturnType<typeof setTimeout> | undefined} */ #again;
   /** Those of them that a handler of this tab has refused. @type {Set<number>} */ #refused = new Set();
 
   /** The inbox: `subscribe`, `current`; marks go through `mark`. */
@@ -240,7 +243,16 @@ export class Tocsin {
    * @param {object} [wanted] @returns {Promise<any>}
    */
   preferences(wanted) {
-    return this.#api.call(wanted === undefined ? "GET" : "PUT", "v1/me/preferences", wanted);
+    return this.call(wanted === undefined ? "GET" : "PUT", "v1/me/preferences", wanted);
+  }
+
+  /**
+   * Any other call of the API as this user; rejects with an `ApiError`.
+   * @param {string} method @param {string} path without a slash in front @param {unknown} [body]
+   * @returns {Promise<any>} what was answered, null for nothing
+   */
+  call(method, path, body) {
+    return this.#api.call(method, path, body);
   }
 
   /** Sign out: leave, forget device and cursor here, and the device on the server. */
@@ -372,6 +384,11 @@ export class Tocsin {
       this.#marks.show();
     } catch (error) {
       this.#tell("error", error);
+      // The connection is there and the call has failed: nothing else would say when to ask again.
+      const { isPassing, after = AGAIN } = /** @type {ApiError} */ (error);
+      clearTimeout(this.#again);
+      if (isPassing) this.#again = setTimeout(() => this.#state.phase === "connected" && this.#load(), after * 1000);
+      /** @type {any} */ (this.#again)?.unref?.();
     }
   }
 

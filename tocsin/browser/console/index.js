@@ -65,6 +65,7 @@ async function route() {
     ...PAGES.map(([path, title]) => make("a", { href: `#/${path}`, ...(path === page[0] ? { "aria-current": "page" } : {}) }, title)),
     signOutButton(),
   );
+  menu.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   document.title = `${page[1]} - Tocsin`;
   try {
     await page[2](place, signal, id ? decodeURIComponent(id) : undefined);

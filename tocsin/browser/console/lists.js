@@ -153,14 +153,16 @@ export async function showChannels(place, signal) {
   );
 }
 
-/** @param {HTMLElement} place @param {AbortSignal} signal */
-export async function showActors(place, signal) {
-  const found = await ask("/v1/admin/actors?limit=100", { signal });
+/** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [node] this one, if none is named */
+export async function showActors(place, signal, node) {
+  const found = await ask(`/v1/admin/actors?limit=100${node ? `&node=${encodeURIComponent(node)}` : ""}`, { signal });
+  const others = found.nodes.map((/** @type {string} */ each) => make("a", { href: `#/actors/${encodeURIComponent(each)}`, ...(each === found.node ? { "aria-current": "true" } : {}) }, each));
   place.replaceChildren(
     make("h1", {}, "Actors"),
     make("p", {}, `The supervision tree of node ${found.node}: messages that wait, restarts, and the last error of each.`),
+    ...(others.length > 1 ? [make("nav", { class: "choice", "aria-label": "Nodes" }, ...others)] : []),
     make("ul", { class: "tree" }, ...found.actors.map(branch)),
-    button("Look again", () => showActors(place, signal)),
+    button("Look again", () => showActors(place, signal, node)),
   );
 }
 

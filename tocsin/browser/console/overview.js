@@ -5,6 +5,7 @@
 import { make } from "../inbox/dom.js";
 import { ask } from "./api.js";
 import { draw } from "./chart.js";
+import { live } from "./live.js";
 import { badge } from "./parts.js";
 import { bytes, count, seconds, share } from "./words.js";
 
@@ -60,12 +61,14 @@ export function series(rows, place, rate) {
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function show(place, signal) {
   const state = make("section", { class: "state", "aria-live": "polite" });
+  const all = make("section", { class: "live" });
   const charts = CHARTS.map((chart) => {
     const value = make("strong", {}, "-");
     const canvas = make("canvas", { role: "img", "aria-label": chart.title });
     return { chart, value, canvas, card: make("figure", {}, make("figcaption", {}, chart.title, value), canvas) };
   });
-  place.replaceChildren(make("h1", {}, "Overview"), state, make("div", { class: "charts" }, ...charts.map((each) => each.card)));
+  place.replaceChildren(make("h1", {}, "Overview"), state, make("div", { class: "charts" }, ...charts.map((each) => each.card)), all);
+  void live(all, signal);
   /** @type {number[][]} */
   let rows = [];
   while (!signal.aborted) {

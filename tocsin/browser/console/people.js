@@ -4,6 +4,7 @@
  */
 import { make } from "../inbox/dom.js";
 import { ask } from "./api.js";
+import { live } from "./live.js";
 import { badge, button, facts, failure, link, table } from "./parts.js";
 import { ago, count } from "./words.js";
 
@@ -41,6 +42,8 @@ export async function showUser(place, signal, user) {
     "No device of this user is known.",
   );
   const answer = make("section", { "aria-live": "polite" });
+  const happening = make("section", { class: "live" });
+  void live(happening, signal, user);
   const why = lookup("Notification's id", "", async (id) => {
     try {
       const said = await ask(`${at}/explain?notification=${encodeURIComponent(id)}`, { signal });
@@ -63,6 +66,7 @@ export async function showUser(place, signal, user) {
     answer,
     make("h2", {}, "More"),
     make("p", {}, link("Dead letters of this user", `#/letters/${encodeURIComponent(user)}`)),
+    happening,
     button("End all connections", () => ask(`${at}/disconnect`, { method: "POST" }), `End all connections of ${user}? Their clients do not come back by themselves.`),
   );
 }

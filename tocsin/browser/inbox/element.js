@@ -82,6 +82,12 @@ export class TocsinInbox extends HTMLElement {
     });
   }
 
+  /** The service worker for Web Push, if the page's origin has one. */
+  get #worker() {
+    const server = new URL(`${this.getAttribute("server") ?? ""}/`, location.href);
+    return this.getAttribute("push-worker") ?? (server.origin === location.origin ? new URL("inbox/worker.js", server).href : null);
+  }
+
   /** @param {Tocsin} tocsin */
   #watch(tocsin) {
     const abort = new AbortController();
@@ -147,7 +153,7 @@ export class TocsinInbox extends HTMLElement {
     this.#markAll.setAttribute("aria-label", texts.markAll);
     this.#retry.textContent = texts.retry;
     this.#preferences?.element.remove();
-    this.#preferences = new PreferencesForm(texts, () => this.#failed());
+    this.#preferences = new PreferencesForm(texts, () => this.#failed(), this.#worker);
     this.#list.before(this.#preferences.element);
     this.#gear.title = texts.preferences;
     this.#gear.setAttribute("aria-label", texts.preferences);

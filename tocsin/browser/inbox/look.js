@@ -49,6 +49,7 @@ header button:hover { color: var(--tocsin-text); }
 .dot { inline-size: 8px; block-size: 8px; margin: 6px auto 0; border-radius: 50%; background: transparent; }
 .item[data-unread] .dot { background: var(--tocsin-accent); }
 .item[data-priority="critical"][data-unread] .dot { background: var(--tocsin-badge); }
+.name, .body { unicode-bidi: plaintext; text-align: start; }
 .name { overflow-wrap: anywhere; }
 .item[data-unread] .name { font-weight: 600; }
 .body { grid-column: 2 / 4; margin: 2px 0 0; color: var(--tocsin-muted); overflow-wrap: anywhere; white-space: pre-line;
@@ -64,10 +65,19 @@ time { color: var(--tocsin-muted); font-size: 12px; white-space: nowrap; line-he
 .preferences { padding: 16px; overflow-y: auto; min-block-size: 160px; }
 .preferences fieldset { margin: 0; padding: 0; border: 0; }
 .preferences legend { padding: 0 0 8px; font-weight: 600; }
-.preferences label { display: flex; align-items: center; justify-content: space-between; padding: 10px 0; border-block-end: 1px solid var(--tocsin-line); overflow-wrap: anywhere; }
-.preferences input { appearance: none; flex: none; inline-size: 36px; block-size: 20px; margin: 0; border-radius: 10px; cursor: pointer; background: var(--tocsin-muted);
+.preferences .row { display: grid; grid-template-columns: 1fr repeat(var(--channels, 1), minmax(52px, auto)); gap: 8px; align-items: center; justify-items: center; padding: 10px 0; border-block-end: 1px solid var(--tocsin-line); overflow-wrap: anywhere; }
+.preferences .row > :first-child { justify-self: start; }
+.preferences .channel { font-size: 12px; color: var(--tocsin-muted); }
+.preferences .quiet { margin-block-start: 8px; --channels: 1; }
+.preferences .hours { display: flex; gap: 8px; align-items: center; padding-block: 8px; }
+.preferences [type=time] { font: inherit; color: inherit; background: none; border: 1px solid light-dark(#8b8e98, #6b6e78); border-radius: 8px; padding: 4px 8px; }
+.preferences :disabled { opacity: .45; cursor: default; }
+.webpush { margin-block-start: 16px; }
+.push { padding: 8px 14px; inline-size: 100%; border: 1px solid light-dark(#8b8e98, #6b6e78); font-weight: 600; color: var(--tocsin-accent); }
+.push:hover { background: var(--tocsin-hover); }
+.preferences [type=checkbox] { appearance: none; flex: none; inline-size: 36px; block-size: 20px; margin: 0; border-radius: 10px; cursor: pointer; background: var(--tocsin-muted);
   background-image: radial-gradient(circle at center, #fff 0 7px, transparent 7.5px); background-size: 20px 20px; background-repeat: no-repeat; background-position: 0 0; }
-.preferences input:checked { background-color: var(--tocsin-accent); background-position: 16px 0; }
+.preferences [type=checkbox]:checked { background-color: var(--tocsin-accent); background-position: 16px 0; }
 .preferences input:focus-visible { outline-offset: 2px; }
 .hint { margin: 12px 0 0; color: var(--tocsin-muted); font-size: 12px; }
 .note { margin: 0; padding: 40px 16px; text-align: center; color: var(--tocsin-muted); }

@@ -24,6 +24,13 @@
  * @property {string} failed
  * @property {string} preferences what the switches are for
  * @property {string} critical what no switch turns off
+ * @property {string} inbox the inbox among the ways to a person
+ * @property {string} quietHours
+ * @property {string} from when quiet hours begin
+ * @property {string} to when they end
+ * @property {string} pushOn
+ * @property {string} pushOff
+ * @property {string} pushDenied what to do where the browser has been told not to ask
  * @property {(title: string) => string} arrived
  */
 
@@ -48,6 +55,13 @@ export const TEXTS = {
     failed: "That did not work. Try again.",
     preferences: "What to hear of",
     critical: "Critical notifications always come.",
+    inbox: "Inbox",
+    quietHours: "Quiet hours",
+    from: "Quiet from",
+    to: "Quiet until",
+    pushOn: "Notify me in this browser",
+    pushOff: "Stop notifying me in this browser",
+    pushDenied: "This browser does not allow notifications of this site. Change that in its settings.",
     arrived: (title) => `New notification: ${title}`,
   },
   de: {
@@ -69,6 +83,13 @@ export const TEXTS = {
     failed: "Das hat nicht geklappt. Bitte noch einmal versuchen.",
     preferences: "Wovon ich hören möchte",
     critical: "Dringendes kommt immer.",
+    inbox: "Eingang",
+    quietHours: "Ruhezeit",
+    from: "Ruhe von",
+    to: "Ruhe bis",
+    pushOn: "In diesem Browser benachrichtigen",
+    pushOff: "In diesem Browser nicht mehr benachrichtigen",
+    pushDenied: "Dieser Browser lässt keine Mitteilungen dieser Seite zu. Das lässt sich in seinen Einstellungen ändern.",
     arrived: (title) => `Neue Mitteilung: ${title}`,
   },
   fr: {
@@ -90,6 +111,13 @@ export const TEXTS = {
     failed: "Cela n’a pas fonctionné. Réessayez.",
     preferences: "Ce que je veux recevoir",
     critical: "Les notifications critiques arrivent toujours.",
+    inbox: "Boîte",
+    quietHours: "Heures calmes",
+    from: "Calme à partir de",
+    to: "Calme jusqu’à",
+    pushOn: "Me notifier dans ce navigateur",
+    pushOff: "Ne plus me notifier dans ce navigateur",
+    pushDenied: "Ce navigateur n’autorise pas les notifications de ce site. Changez cela dans ses réglages.",
     arrived: (title) => `Nouvelle notification : ${title}`,
   },
 };

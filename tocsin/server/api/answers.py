@@ -288,9 +288,10 @@ class ActorLine(Answering, frozen=True, kw_only=True):
 
 
 class ActorTree(Answering, frozen=True, kw_only=True):
-    """The supervision tree of this node."""
+    """The supervision tree of *node*; *nodes* are those that can be asked for."""
 
     node: str
+    nodes: list[str]
     actors: list[ActorLine]
 
 

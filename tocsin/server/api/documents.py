@@ -5,7 +5,7 @@ Made when somebody first asks, and then kept: they cannot change while the proce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -43,6 +43,11 @@ _CONSOLE_POLICY: Final = (
 _STYLE: Final = "text/css; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _MODULE_HEADERS: Final = {"Cache-Control": "no-cache"}
+_INBOX_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'",
+}
+"""The policy is for the service worker among the modules, which fetches nothing."""
 _ICON_HEADERS: Final = {"Cache-Control": "public, max-age=86400"}
 
 
@@ -155,17 +160,17 @@ def _define_modules(operations: Operations) -> None:
     def entrance(name: str) -> Answer:
         return Answer(f'export * from "./{name}/index.js";\n'.encode(), headers=_MODULE_HEADERS)
 
-    def part(name: str, module: str) -> Answer:
+    def part(name: str, module: str, headers: Mapping[str, str]) -> Answer:
         source = folders[name].get(module)
         if source is None:
             raise refuse("not_found", f"/{name}.js has no such part.")
-        return Answer(source, headers=_MODULE_HEADERS)
+        return Answer(source, headers=headers)
 
     def define(path: str, summary: str, problems: tuple[str, ...] = ()) -> Defining:
         return operations.define(
             *("GET", path, summary),
             caller=Caller.ANYONE,
-            sends=(CACHING,),
+            sends=(CACHING, _POLICY),
             answers={200: str},
             problems=problems,
             produces=_SCRIPT,
@@ -179,7 +184,7 @@ def _define_modules(operations: Operations) -> None:
     @define("/client/{module}", "Load a part of the client for browsers", ("not_found",))
     async def show_client_part(call: Call[UrlQuery, None], module: str) -> Answer:
         """A module that `/client.js` imports; their names may change from release to release."""
-        return part("client", module)
+        return part("client", module, _MODULE_HEADERS)
 
     @define("/inbox.js", "Load the inbox for browsers")
     async def show_inbox_element(call: Call[UrlQuery, None]) -> Answer:
@@ -188,8 +193,9 @@ def _define_modules(operations: Operations) -> None:
 
     @define("/inbox/{module}", "Load a part of the inbox for browsers", ("not_found",))
     async def show_inbox_part(call: Call[UrlQuery, None], module: str) -> Answer:
-        """A module that `/inbox.js` imports; their names may change from release to release."""
-        return part("inbox", module)
+        """A module that `/inbox.js` imports; their names may change from release to release. One is
+        no module: `worker.js`, the service worker for Web Push."""
+        return part("inbox", module, _INBOX_HEADERS)
 
 
 def _define_console(operations: Operations) -> None:

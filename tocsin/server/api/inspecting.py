@@ -60,6 +60,11 @@ def sample(services: Services) -> Sample:
     )
 
 
+def named_sample(services: Services) -> dict[str, float]:
+    """The sample of this moment, by column."""
+    return dict(zip(SAMPLED, sample(services), strict=True))
+
+
 class SamplesQuery(UrlQuery, frozen=True, kw_only=True):
     """Which samples."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime.snapshot import Snapshot
 from tocsin.persistence.store.key_commands import RevokeTickets
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.refusal import refuse
 from tocsin.server.api import answers
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import (
@@ -20,6 +21,7 @@ from tocsin.server.api.operation import (
     Header,
     Operations,
     UrlQuery,
+    given,
 )
 from tocsin.server.metrics.exposition import (
     METRICS_CONTENT_TYPE,
@@ -28,6 +30,7 @@ from tocsin.server.metrics.exposition import (
     render_metrics,
     render_openmetrics,
 )
+from tocsin.server.services import Services
 
 operations = Operations("operators")
 _ACCEPT: Final = Header("Accept", "The media types that the caller can read.")
@@ -37,6 +40,10 @@ class ActorsQuery(UrlQuery, frozen=True, kw_only=True):
     """How much of the tree."""
 
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Children per supervisor.")] = 100
+    node: (
+        Annotated[str, Meta(min_length=1, max_length=128, description="Which node; this one.")]
+        | UnsetType
+    ) = UNSET
 
 
 @operations.define(
@@ -103,15 +110,23 @@ async def metrics(call: Call[UrlQuery, None]) -> Answer:
 
 
 @operations.define(
-    *("GET", "/v1/admin/actors", "Show the supervision tree of this node"),
+    *("GET", "/v1/admin/actors", "Show the supervision tree of a node"),
     caller=Caller.ADMIN,
     query=ActorsQuery,
+    problems=("not_found", "bus_unavailable"),
     answers={200: answers.ActorTree},
 )
 async def show_actors(call: Call[ActorsQuery, None]) -> Answer:
-    """The messages that wait in each actor's mailbox, how often it was restarted, and why."""
-    tree = [_actor(child) for child in call.services.snapshot(call.query.limit)]
-    return Answer(answers.ActorTree(node=call.services.settings.node, actors=tree))
+    """The messages that wait in each actor's mailbox, how often it was restarted, and why.
+
+    Of this node, or of another one of the cluster, which is asked and has three seconds.
+    """
+    services, here = call.services, call.services.settings.node
+    node = given(call.query.node) or here
+    tree = await _tree_of(services, node, call.query.limit)
+    nodes = sorted((here, *services.neighbours.heard))
+    actors = [_actor(child) for child in tree]
+    return Answer(answers.ActorTree(node=node, nodes=nodes, actors=actors))
 
 
 @operations.define(
@@ -132,6 +147,17 @@ async def disconnect_user(call: Call[UrlQuery, None], user: str) -> Answer:
             call.services.users.disconnect(user, Closing.DISCONNECTED)
             call.services.neighbours.disconnect(user)
     return NO_CONTENT
+
+
+async def _tree_of(services: Services, node: str, limit: int) -> tuple[Snapshot, ...]:
+    if node == services.settings.node:
+        return services.snapshot(limit)
+    if node not in services.neighbours.heard:
+        raise refuse("not_found", "No node of this name is heard.")
+    tree = await services.neighbours.actors_of(node, limit)
+    if tree is None:
+        raise refuse("bus_unavailable", "That node does not answer.")
+    return tree
 
 
 def _store_hop(status: StoreStatus) -> answers.Hop:

@@ -274,6 +274,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     answers.Readiness: {"status": "ok", "hops": {"store": "ok", "node": "ok"}},
     answers.ActorTree: {
         "node": "a1",
+        "nodes": ["a1", "b1"],
         "actors": [
             {
                 "path": "/storage",
