@@ -55,7 +55,7 @@ HELD_BY = {
     "tests/test_settings.py": ("settings.*",),
     "tests/persistence/test_store_contract_*.py": (
         *("persistence.scripts.*", "persistence.store.*"),
-        *("persistence.postgres.arrays", "persistence.postgres.records"),
+        "persistence.postgres.records",
         "persistence.postgres.pipeline",
     ),
     "tests/persistence/test_postgres_pipeline.py": ("persistence.postgres.pipeline",),

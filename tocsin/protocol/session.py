@@ -339,6 +339,9 @@ class DeviceSession:
         done = self._flight.through(sequence)
         for push in done:
             self._flight.drop(push)
+        if len(done) == 1 and not done[0].superseded:
+            # As nearly all acknowledgments: a push, and nothing behind it.
+            return [self.sent(done[0], now_ms)]
         # The last of each notification. Also where a later change of it is still in flight: the
         # device has the notification, so it counts as delivered.
         last = {push.notification_id: push for push in done}

@@ -76,7 +76,12 @@ class DeliveryDriver:
         Of several outputs, those for the device are sent together: a page of pushes is one write.
         """
         if len(outputs) < _SEVERAL:
-            self._carry_out_each(outputs)
+            # A lone note is what an acknowledgment comes to, so it comes far more often than all
+            # else.
+            if len(outputs) == 1 and type(note := outputs[0]) is Note:
+                self._note(note.records, note.cursor)
+            elif outputs:
+                self._carry_out_each(outputs)
             return
         self.outlet.hold()
         try:

@@ -19,6 +19,9 @@ _ARRAY: Final = re.compile(r"\$(\d+)::(text|bigint|int|boolean|bytea)\[\]")
 
 def integers(column: Sequence[int | None]) -> str:
     """The text of an array of integers, such as `{1,NULL,3}`."""
+    if _is_uniform(column):
+        # The lines of a fan-out have most of their numbers in common.
+        return _repeated("NULL" if column[0] is None else str(column[0]), len(column))
     if None in column:
         return "{" + ",".join(["NULL" if each is None else str(each) for each in column]) + "}"
     return "{" + ",".join(map(str, column)) + "}"
@@ -45,7 +48,18 @@ def texts(column: Sequence[str | None]) -> str:
         # The fast path: most columns are identifiers, which need no escaping.
         if "\\" not in joined and joined.count('"') == 2 * (len(column) - 1):
             return '{"' + joined + '"}'
+    elif _is_uniform(column):
+        return _repeated("NULL", len(column))
     return "{" + ",".join(map(_text, column)) + "}"
+
+
+def _is_uniform(column: Sequence[object]) -> bool:
+    """Whether all elements are equal; of others, mostly the first and the last differ."""
+    return bool(column) and column[0] == column[-1] and column.count(column[0]) == len(column)
+
+
+def _repeated(text: str, count: int) -> str:
+    return "{" + ",".join([text] * count) + "}"
 
 
 def _text(each: str | None) -> str:
