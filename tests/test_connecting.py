@@ -76,7 +76,7 @@ def test_everything_that_is_wrong_is_said_at_once_and_no_secret():
 
 
 @pytest.mark.parametrize("raw", ["{", "[]", "7", 7, {str(number): {} for number in range(65)}])
-def test_what_is_no_tables_is_refused(raw):
+def test_a_file_without_its_tables_is_refused(raw):
     with pytest.raises(ValueError, match=r"is not|has more"):
         read_connectors(raw)
 

@@ -1,6 +1,7 @@
 """The spooler: what is accepted while the store is away comes out of it once, and in order."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import trio
 from msgspec.structs import replace
@@ -10,7 +11,9 @@ from tests.actors.spool_kit import Cluster, change, lose_store, post, withdraw
 from tocsin.actors.spool.entries import Spooled
 from tocsin.actors.spool.places import APPEND_MAX
 from tocsin.persistence.bus import Appended, SpoolDraft
-from tocsin.persistence.store.commands import Changed
+from tocsin.persistence.store import StoreBlocked, StoreUnavailable
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Changed, Publish
 from tocsin.persistence.store.upkeep_commands import Release
 
 
@@ -20,7 +23,7 @@ async def test_while_the_store_is_there_nothing_is_spooled(autojump_clock, clust
         assert node.line.statistics.spooled == 0
 
 
-async def test_what_is_posted_while_the_store_is_away_is_accepted_and_stored_later(
+async def test_a_post_while_the_store_is_away_is_accepted_and_stored_later(
     autojump_clock,
     cluster: Cluster,
 ):
@@ -94,7 +97,7 @@ async def test_under_steady_load_posts_find_their_way_back_to_the_store(
         assert await cluster.log_of("ada") == [*["before"] * 600, *titles, "last"]
 
 
-async def test_who_comes_at_the_moment_when_the_spool_is_found_empty_goes_behind_the_others(
+async def test_a_post_at_the_moment_when_the_spool_is_found_empty_goes_behind_the_others(
     autojump_clock, cluster: Cluster
 ):
     async with cluster.node().running() as node:
@@ -115,7 +118,7 @@ async def test_who_comes_at_the_moment_when_the_spool_is_found_empty_goes_behind
             assert await cluster.log_of(user) == [str(number) for number in range(50)]
 
 
-async def test_what_comes_together_is_spooled_together(autojump_clock, cluster: Cluster):
+async def test_posts_that_come_together_are_spooled_together(autojump_clock, cluster: Cluster):
     spool = cluster.broker.spool("one")
     append, sizes = spool.append, list[int]()
 
@@ -164,7 +167,9 @@ async def test_a_post_waits_behind_what_another_node_has_spooled(autojump_clock,
         assert one.line.statistics.drained + two.line.statistics.drained >= 1
 
 
-async def test_what_expired_in_the_spool_is_never_delivered(autojump_clock, cluster: Cluster):
+async def test_a_post_that_expired_in_the_spool_is_never_delivered(
+    autojump_clock, cluster: Cluster
+):
     async with cluster.node().running() as node:
         await lose_store(cluster)
         brief = post("brief", now_ms=cluster.world.now_ms(), expires_at=cluster.world.now_ms() + 50)
@@ -179,7 +184,9 @@ async def test_what_expired_in_the_spool_is_never_delivered(autojump_clock, clus
         assert node.line.statistics.expired == 1
 
 
-async def test_what_fell_due_in_the_spool_is_released_at_once(autojump_clock, cluster: Cluster):
+async def test_a_post_that_fell_due_in_the_spool_is_released_at_once(
+    autojump_clock, cluster: Cluster
+):
     async with cluster.node().running() as node:
         await lose_store(cluster)
         now_ms = cluster.world.now_ms()
@@ -189,3 +196,50 @@ async def test_what_fell_due_in_the_spool_is_released_at_once(autojump_clock, cl
         await node.drained()
         await cluster.store.write([Release(cluster.world.now_ms(), 100)])
         assert await cluster.log_of("ada") == ["due"]
+
+
+async def test_entries_in_several_transactions_keep_their_order_where_the_first_is_lost(
+    autojump_clock, cluster: Cluster
+):
+    """Commands to many users go in transactions of their own, behind those to a few."""
+    many = [f"user-{number}" for number in range(100)]
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        lost = post("c")
+        posts = (post("a"), post("b", "ada", *many), lost, post("d", "ada", *many), post("e"))
+        for command in posts:
+            await node.ask(command)
+        failures = [StoreUnavailable("cut off")]
+
+        def lose_one(command: Command[Any]) -> bool:
+            if failures and command == lost:
+                raise failures.pop()
+            return False
+
+        cluster.store.refuses = lose_one
+        cluster.store.away = False
+        await node.drained()
+        assert not failures
+        assert await cluster.log_of("ada") == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_change_of_a_blocked_entry_waits_with_it(autojump_clock, cluster: Cluster):
+    """Alone, it would find no notification to change, and be forgotten."""
+    async with cluster.node().running() as node:
+        await lose_store(cluster)
+        blocked, other = post("blocked"), post("other", "bob")
+        for command in (blocked, withdraw(blocked), other):
+            await node.ask(command)
+
+        def block(command: Command[Any]) -> bool:
+            if isinstance(command, Publish) and "ada" in command.users:
+                raise StoreBlocked("a lock")
+            return False
+
+        cluster.store.refuses = block
+        cluster.store.away = False
+        await pass_time(10)
+        assert await cluster.log_of("bob") == ["other"]
+        cluster.store.refuses = lambda command: False
+        await node.drained()
+        assert await cluster.standing_of(blocked.content.id) == "withdrawn"

@@ -11,6 +11,7 @@ from tests.actors.clock_kit import pass_time, settle
 from tests.actors.store_kit import Crowd, FakeStore, acknowledged, staged
 from tests.persistence.desk_kit import publish
 from tocsin.actors.storage.blockades import PAUSE, Blockades, parties
+from tocsin.actors.storage.lines import Line
 from tocsin.actors.storage.requests import Write
 from tocsin.persistence.store import StoreBlocked, StoreUnavailable
 from tocsin.persistence.store.commands import Done, Publish
@@ -30,9 +31,9 @@ def about(*names):
 class Posts(Crowd):
     """Many who post at once."""
 
-    async def posts(self, *users, lane=None):
+    async def posts(self, *users):
         for name in users:
-            write = Write(command=publish(*name.split("+")), lane=lane)
+            write = Write(command=publish(*name.split("+")))
             await self._start(name, write)
 
 
@@ -52,9 +53,7 @@ def blocked(crowd):
     return {name for name, kind in crowd.kinds().items() if kind is StoreBlocked}
 
 
-async def test_who_is_blocked_alone_is_refused_and_the_others_are_stored(
-    autojump_clock, stage, crowd
-):
+async def test_a_blocked_party_is_refused_and_the_others_are_stored(autojump_clock, stage, crowd):
     stage.store.blocks = about("ann")
     await crowd.posts("first")
     await crowd.posts(*(f"user-{number}" for number in range(200)), "ann")
@@ -66,7 +65,7 @@ async def test_who_is_blocked_alone_is_refused_and_the_others_are_stored(
     assert stage.told == [True]
 
 
-async def test_who_is_known_to_be_blocked_costs_the_others_a_moment_now_and_then(
+async def test_a_party_known_to_be_blocked_costs_the_others_a_moment_now_and_then(
     autojump_clock, stage, crowd
 ):
     stage.store.blocks = about("ann")
@@ -174,7 +173,7 @@ async def test_a_connection_that_is_lost_takes_only_its_own_transaction_along(
     assert stage.told == [True]
 
 
-async def test_who_has_waited_for_a_time_out_is_told_at_once(autojump_clock, stage, crowd):
+async def test_commands_behind_a_time_out_are_answered_at_once(autojump_clock, stage, crowd):
     def hangs(_):
         raise StoreUnavailable("no answer", timed_out=True)
 
@@ -210,9 +209,9 @@ async def test_a_store_that_hangs_behind_a_lost_connection_is_given_up_soon(
 
 
 class Waits:
-    def __init__(self, command, lane=None):
+    def __init__(self, command, line=None):
         self.command = command
-        self.lane = lane
+        self.line = line
 
     def __repr__(self):
         return "+".join(parties(self.command))
@@ -233,16 +232,17 @@ def test_suspects_come_last_and_alone():
     assert parts(blockades, ann, bob, both) == [["bob"], ["ann"], ["bob+ann"]]
 
 
-def test_a_lane_by_name_keeps_its_order():
+def test_a_line_keeps_its_order():
     blockades: Blockades[Any] = Blockades()
     blockades.blocked(publish("ann"), 0.0)
-    ann, bob, cid = (Waits(publish(name), "spool") for name in ("ann", "bob", "cid"))
+    line = Line("spool")
+    ann, bob, cid = (Waits(publish(name), line) for name in ("ann", "bob", "cid"))
     other = Waits(publish("dan"))
     assert parts(blockades, bob, ann, bob, cid, other, ann) == [
         *(["bob", "dan"], ["ann"], ["bob", "cid"], ["ann"])
     ]
 
 
-def test_what_changes_no_user_by_name_is_a_party_by_its_lane():
+def test_a_command_that_names_no_user_is_a_party_by_its_lane():
     assert parties(RevokeKey("k", 0)) == ()
     assert parties(Expire(0, 100)) == ("upkeep",)

@@ -54,7 +54,7 @@ def harmed(request):
 
 
 @pytest.mark.parametrize("harmed", DURABLE, indirect=True)
-async def test_what_is_not_done_survives_a_killed_broker(harmed):
+async def test_messages_that_are_not_done_survive_a_killed_broker(harmed):
     server, kind = harmed
     queue = kind(server)
     queue.put(*numbered(10))
@@ -72,7 +72,7 @@ async def test_what_is_not_done_survives_a_killed_broker(harmed):
 
 
 @pytest.mark.parametrize("harmed", DURABLE, indirect=True)
-async def test_what_a_sink_was_told_to_be_there_survives_a_killed_broker(harmed):
+async def test_receipts_confirmed_to_a_sink_survive_a_killed_broker(harmed):
     server, kind = harmed
     queue = kind(server)
     async with queue.sink() as sink:

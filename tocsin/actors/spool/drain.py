@@ -25,6 +25,7 @@ from tocsin.actors.runtime.errors import ActorError
 from tocsin.actors.runtime.ref import Ref, Reply
 from tocsin.actors.spool.entries import Spoolable, UnreadableEntry, decode, in_time
 from tocsin.actors.spool.state import SpoolState
+from tocsin.actors.storage.lines import Line
 from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusUnavailable, Spool, SpoolEntry
@@ -125,12 +126,14 @@ class Drain:
     async def _drain(self, entries: Sequence[SpoolEntry]) -> bool:
         """Have *entries* committed, in their order; returns whether the store took them all."""
         asked: list[tuple[SpoolEntry, Spoolable, Reply[Result]]] = []
+        # One lane for all producers, so entries are stored in the order in which they came; and one
+        # line, so that none is stored before one that has to be taken again.
+        line = Line(_LANE)
         for entry in entries:
             command = None if entry.id in self._state.settled else self._read(entry)
             if command is not None:
-                reply: Reply[Result] = Reply()
-                # One lane for all producers, so entries are stored in the order in which they came.
-                await self._storage.send(Write(command=command, reply=reply, lane=_LANE))
+                reply: Reply[Result] = line.reply(command)
+                await self._storage.send(Write(command=command, reply=reply, line=line))
                 asked.append((entry, command, reply))
         whole = True
         for entry, command, reply in asked:

@@ -43,7 +43,7 @@ from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.runtime.supervisor import Actor, Context
 from tocsin.actors.storage.backlog import Backlog
 from tocsin.actors.storage.batch_weights import Weights
-from tocsin.actors.storage.batches import abandon, answer, in_halves, refuse
+from tocsin.actors.storage.batches import abandon, admitted, answer, in_halves, refuse
 from tocsin.actors.storage.blockades import Blockades, StuckLines
 from tocsin.actors.storage.catching_up import EXPIRING_MAX, expire_first, is_there
 from tocsin.actors.storage.commit_timing import CommitPace
@@ -224,6 +224,9 @@ class StorageActor(Actor[StorageMessage]):
         while parts:
             hurried |= len(parts) <= len(suspects)
             records, batch = parts.pop()
+            batch = admitted(batch)
+            if not (records or batch):
+                continue
             if self._blockades.is_shut(batch, trio.current_time()):
                 refuse(batch, StoreBlocked("somebody else holds a lock on it"))
                 continue

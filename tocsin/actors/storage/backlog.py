@@ -18,6 +18,7 @@ from operator import itemgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from tocsin.actors.storage.batch_weights import ROWS_MAX, Weights
+from tocsin.actors.storage.lines import Line
 from tocsin.persistence.store.asking import Command
 from tocsin.persistence.store.commands import Publish, Update, Withdraw
 from tocsin.persistence.store.upkeep_commands import Expire, Purge, Release
@@ -42,10 +43,10 @@ _TURN: Final = 16
 
 
 class Waiting(Protocol):
-    """A request that waits for *command*; *lane*, if given, replaces the command's own lane."""
+    """A request that waits for *command*; that of its *line*, if any, replaces its own lane."""
 
     command: Command[Any]
-    lane: str | None
+    line: Line | None
 
 
 W = TypeVar("W", bound=Waiting)
@@ -68,7 +69,8 @@ class Backlog(Generic[W]):
 
     def add(self, waiting: W) -> None:
         """Put *waiting* at the end of its lane."""
-        name = waiting.lane if waiting.lane is not None else lane_of(waiting.command)
+        line = waiting.line
+        name = lane_of(waiting.command) if line is None else line.lane
         if (lane := self._lanes.get(name)) is None:
             lane = self._lanes[name] = deque()
         lane.append((self._came, waiting))

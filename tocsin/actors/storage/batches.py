@@ -12,7 +12,7 @@ import trio
 from tocsin.actors.health import StorageStatistics
 from tocsin.actors.runtime.ref import Request, abandoned
 from tocsin.actors.storage.ledger_buffer import halves
-from tocsin.actors.storage.requests import Read
+from tocsin.actors.storage.requests import Read, Write
 from tocsin.persistence.store import Store, StoreFailed, StoreUnavailable
 from tocsin.persistence.store.user_commands import Record
 
@@ -31,6 +31,17 @@ def abandon(requests: Iterable[Request[Any]]) -> None:
     """Fail all *requests*: their handler fails or is cancelled, so no answer will come."""
     for request in requests:
         abandoned(request)
+
+
+def admitted(batch: list[Write[Any]]) -> list[Write[Any]]:
+    """The writes of *batch* that overtake none of their lines; the others are refused."""
+    remaining = []
+    for write in batch:
+        if write.line is None or write.line.admits(write.command):
+            remaining.append(write)
+        else:
+            write.reply.fail(write.line.refusal())
+    return remaining
 
 
 def in_halves(records: list[Record], batch: list[W]) -> list[tuple[list[Record], list[W]]]:

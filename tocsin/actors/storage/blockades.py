@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from tocsin.actors.storage.backlog import Waiting, lane_of
+from tocsin.actors.storage.lines import Line
 from tocsin.persistence.store.asking import Command
 from tocsin.persistence.store.commands import Publish
 from tocsin.persistence.store.user_commands import (
@@ -55,21 +56,21 @@ class Blockades(Generic[W]):
     def parts(self, batch: list[W]) -> list[list[W]]:
         """*batch* in parts, a transaction each; the first part has the commands without suspects.
 
-        Commands of a lane that was given by name keep their order all the same.
+        Commands of a line keep their order all the same.
         """
         if not self._suspects:
             return [batch]
         first: list[W] = []
         parts = [first]
-        behind: set[str] = set()
+        behind: set[Line] = set()
         mixes = False
         for each in batch:
             if self._is_suspect(each.command):
                 parts.append([each])
                 mixes = False
-                if each.lane is not None:
-                    behind.add(each.lane)
-            elif each.lane in behind:
+                if each.line is not None:
+                    behind.add(each.line)
+            elif each.line in behind:
                 if not mixes:
                     parts.append([])
                 parts[-1].append(each)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from tocsin.actors.runtime.ref import Request
+from tocsin.actors.storage.lines import Line
 from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.queries import ReadDeliveries
 
@@ -17,11 +18,12 @@ T = TypeVar("T")
 class Write(Request[T], Generic[T]):
     """Run *command* durably; fails with `StoreUnavailable` or `StoreFailed`.
 
-    Writes of one *lane* keep their order; without a lane, that of the command counts (`lane_of`).
+    Writes of one *line* keep their order, also where one of them is not done; without a line they
+    keep the order of the command's lane (`lane_of`).
     """
 
     command: Command[T]
-    lane: str | None = None
+    line: Line | None = None
 
 
 class Read(Request[T], Generic[T]):
