@@ -27,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     constants = read(options.json)
     found = plan(load, constants, machines)
-    print("\n".join(table(found, largest_rate(load, constants, machines))))
-    print("\n" + "\n".join(table_of_constants(constants)))
+    print(tables(load, constants, machines))
     if options.html is not None:
         options.html.write_text(capacity_page.page(load, found, constants), encoding="utf-8")
 
@@ -64,6 +63,13 @@ def _positive(text: str) -> float:
     if not 0 <= number < 1e15:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1e15")
     return number
+
+
+def tables(load: Load, constants: Constants, machines: Machines) -> str:
+    """All that is printed, in Markdown."""
+    found = plan(load, constants, machines)
+    needs = table(found, largest_rate(load, constants, machines))
+    return "\n".join([*needs, "", *table_of_constants(constants)])
 
 
 def table(found: Plan, rate_max: float) -> Iterator[str]:

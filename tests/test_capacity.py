@@ -20,7 +20,7 @@ from bench.capacity_constants import (
     read,
 )
 from bench.capacity_model import Load, Machines, largest_rate, machine_rate, plan
-from bench.history import Record, record
+from bench.history import Record, record, recorded
 from bench.measuring import Row
 from bench.runner import measure_cluster
 
@@ -168,9 +168,11 @@ def test_a_number_that_is_none_is_refused(number):
         capacity.main([f"--rate={number}"])
 
 
-def test_the_document_has_the_tables_of_the_program(capsys):
-    capacity.main([])
-    assert capsys.readouterr().out in DOCUMENT.read_text(encoding="utf-8")
+def test_the_document_has_the_tables_of_the_run_that_it_names():
+    text = DOCUMENT.read_text(encoding="utf-8")
+    [commit] = re.findall(r"costs of commit `(\w+)`", text)
+    constants = constants_of([each for each in recorded() if each.commit == commit])
+    assert capacity.tables(Load(), constants, Machines()) in text
 
 
 # --- What was measured ----------------------------------------------------------------------------
