@@ -35,21 +35,21 @@ async def test_a_runs_lease_that_no_node_has_made_vouches_for_no_device(service,
     forged = b"", b"1", b"\x00" * 16 + b"1", b"x" * 100_000, intruder.get("tocsin:run:b:1")
     for value in forged:
         intruder.set("tocsin:run:a:1", value)
-        assert await presence.of("ada") == ()
+        assert await presence.devices_of("ada") == ()
     assert service.client("node-a").refusals.counts["presence", "forged"] == 3
 
     assert await presence.renew("a:1", 1, 30) == 0
-    assert await presence.of("ada") == (Connected("phone", "node-a", 1),)
+    assert await presence.devices_of("ada") == (Connected("phone", "node-a", 1),)
 
 
 async def test_a_run_whose_key_holds_another_kind_of_value_is_renewed(service, intruder):
     presence = service.presence("node-a")
     await presence.hold([PHONE], 30)
     intruder.sadd("tocsin:run:a:1", "x")
-    assert await presence.of("ada") == ()
+    assert await presence.devices_of("ada") == ()
     intruder.sadd("tocsin:run:a:1", "x")
     assert await presence.renew("a:1", 2, 30) == 0
-    assert await presence.of("ada") == (Connected("phone", "node-a", 1),)
+    assert await presence.devices_of("ada") == (Connected("phone", "node-a", 1),)
 
 
 async def test_a_node_whose_users_set_was_removed_hears_of_it_once(service, intruder):
@@ -58,7 +58,7 @@ async def test_a_node_whose_users_set_was_removed_hears_of_it_once(service, intr
     await presence.renew("a:1", 1, 30)
     intruder.delete("tocsin:presence:ada")
     intruder.set("tocsin:presence:ada", "x")
-    assert await other.of("ada") == ()
+    assert await other.devices_of("ada") == ()
 
     assert await presence.renew("a:1", 2, 30) == 0
     assert await presence.renew("a:1", 3, 30) == 2
@@ -84,4 +84,4 @@ async def test_nodes_of_the_release_before_read_our_leases_and_we_read_theirs(se
     theirs = msgspec.json.encode(Before("web", "node-b", 2))
     seal = service.seals("node-b")[Purpose.PRESENCE].of(b"ada", theirs)
     intruder.zadd("tocsin:presence:ada", {seal + theirs: ends})
-    assert await presence.of("ada") == (Connected("web", "node-b", 2),)
+    assert await presence.devices_of("ada") == (Connected("web", "node-b", 2),)

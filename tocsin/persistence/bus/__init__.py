@@ -155,7 +155,7 @@ class Presence(Protocol):
     async def release(self, leases: Sequence[Lease]) -> None:
         """End *leases* now; ended ones are passed over."""
 
-    async def of(self, user: str) -> tuple[Connected, ...]:
+    async def devices_of(self, user: str) -> tuple[Connected, ...]:
         """The connections of *user* whose leases, and their runs', have not ended, by device and
         node.
 
