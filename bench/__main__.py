@@ -7,6 +7,7 @@ This module has the names of the scenarios and imports nothing but the standard 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Final
 
 OF_ONE_NODE: Final = (
@@ -33,7 +34,7 @@ OF_BROKERS: Final = ("ingest-redis", "ingest-rabbitmq", "ingest-kafka", "ingest-
 """Scenarios with a broker; they run only if they are named, because some brokers need Java."""
 OF_A_CLUSTER: Final = (
     *("cluster-cross", "cluster-delivery-1", "cluster-delivery-2", "cluster-delivery-3"),
-    *("cluster-latency", "cluster-reconnect", "cluster-drain"),
+    *("cluster-latency", "cluster-reconnect", "cluster-drain", "cluster-quiet"),
 )
 
 
@@ -59,6 +60,12 @@ def main() -> None:
     parser.add_argument(
         "--record", action="store_true", help="note the costs in the history, and draw it anew"
     )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="append the costs to a file, as lines of JSON that ./dev capacity reads",
+    )
     options = parser.parse_args()
 
     # Late, because these import asyncpg, Redis and the scenarios.
@@ -73,7 +80,8 @@ def main() -> None:
 
     # A cluster has no SQLite.
     everything = OF_ONE_NODE if options.store == "sqlite" else names
-    run(options.store, options.only or list(everything), options.runs, note=options.record)
+    chosen = options.only or list(everything)
+    run(options.store, chosen, options.runs, note=options.record, json=options.json)
 
 
 if __name__ == "__main__":

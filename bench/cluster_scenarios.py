@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from bench import cluster_storms
+from bench import cluster_storms, quiet_scenarios
 from bench.measuring import Cost, Row
 from bench.nodes import Nodes
 from bench.producing import Producer
@@ -24,10 +24,11 @@ from bench.swarm import Swarm
 
 @dataclass(frozen=True, slots=True)
 class ClusterScenario:
-    """A coroutine that measures, and the number of nodes that it needs."""
+    """A coroutine that measures, the number of nodes that it needs, and their settings."""
 
     run: Callable[[Nodes], Coroutine[Any, Any, list[Row]]]
     nodes: int
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 async def cross(nodes: Nodes) -> list[Row]:
@@ -77,6 +78,7 @@ async def delivery(nodes: Nodes) -> list[Row]:
     for node in nodes:
         node.wait_settled()
     costs, started = [Cost(node) for node in nodes], time.perf_counter()
+    database, clients = nodes[0].database_cpu_seconds, time.process_time()
     # Each producer posts to users of all nodes: with three, two of three recipients are elsewhere.
     shares = [[[f"u{n}"] for n in part] * rounds for part in parts(users, len(nodes))]
     await asyncio.gather(
@@ -85,8 +87,10 @@ async def delivery(nodes: Nodes) -> list[Row]:
     for number, swarm in enumerate(swarms):
         await swarm.wait_pushes(rounds * sum(n % len(nodes) == number for n in range(users)))
     seconds = time.perf_counter() - started
+    clients = time.process_time() - clients
     for node in nodes:
         node.wait_settled()
+    database = nodes[0].database_cpu_seconds - database
     cpu = sum(cost.per(rounds * users)[0] for cost in costs)
     for swarm, producer in zip(swarms, producers, strict=True):
         await swarm.close()
@@ -94,6 +98,8 @@ async def delivery(nodes: Nodes) -> list[Row]:
     kind = f"acknowledged delivery, {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
     return [
         Row(f"{kind}, all nodes together", cpu, "µs CPU"),
+        Row(f"{kind}, Postgres", database / (rounds * users) * 1e6, "µs CPU"),
+        Row(f"{kind}, clients", clients / (rounds * users) * 1e6, "µs CPU"),
         Row(f"{kind}, rate", rounds * users / seconds, "1/s"),
     ]
 
@@ -129,4 +135,5 @@ CLUSTER_SCENARIOS: dict[str, ClusterScenario] = {
     "cluster-latency": ClusterScenario(latency, 2),
     "cluster-reconnect": ClusterScenario(cluster_storms.reconnect, 2),
     "cluster-drain": ClusterScenario(cluster_storms.drain, 3),
+    "cluster-quiet": ClusterScenario(quiet_scenarios.quiet, 1, quiet_scenarios.SETTINGS),
 }

@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Any, Final
 
 from bench.server import Server
 
@@ -17,14 +17,20 @@ _READY_TIMEOUT: Final = 20.0
 
 
 @contextmanager
-def open_nodes(count: int, database: str, redis: str) -> Iterator[list[Server]]:
+def open_nodes(
+    count: int, database: str, redis: str, process: int | None = None, **settings: str
+) -> Iterator[list[Server]]:
     """Run *count* nodes on these services during the block; they hear each other when it begins.
+
+    *process* is the id of Postgres' first process, if its CPU is to be measured as well;
+    *settings* are those of all nodes.
 
     Raises `AssertionError` if they do not within `_READY_TIMEOUT` seconds.
     """
+    common: dict[str, Any] = {"redis": redis, "database": process, **settings}
     with ExitStack() as stack:
         nodes = [
-            stack.enter_context(Server(database, redis=redis, node=f"node-{number}"))
+            stack.enter_context(Server(database, node=f"node-{number}", **common))
             for number in range(1, count + 1)
         ]
         deadline = time.monotonic() + _READY_TIMEOUT

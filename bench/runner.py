@@ -23,10 +23,13 @@ from servers.postgres import Postgres
 from servers.redis import Redis
 
 
-def run(store: str, names: list[str], runs: int, *, note: bool = False) -> None:
+def run(
+    store: str, names: list[str], runs: int, *, note: bool = False, json: Path | None = None
+) -> None:
     """Measure the scenarios of these *names* on *store*, and print the tables.
 
-    *note* has the costs of one node recorded, and the picture of the history drawn anew.
+    *note* has the costs of one node recorded, and the picture of the history drawn anew; to *json*
+    all costs are appended, those of a cluster included.
     """
     allow_many_files()
     stores = ("sqlite", "postgres") if store == "both" else (store,)
@@ -38,13 +41,19 @@ def run(store: str, names: list[str], runs: int, *, note: bool = False) -> None:
     if of_one:
         measured = {each: measure(each, of_one, runs) for each in stores}
         show(measured)
+        if json is not None:
+            for each, rows in measured.items():
+                history.record(each, rows, send, json)
         if note:
             for each, rows in measured.items():
                 history.record(each, rows, send)
             plotting.write()
     of_many = [name for name in names if name in CLUSTER_SCENARIOS]
     if of_many:
-        show({"Postgres and Redis": measure_cluster(of_many, runs)})
+        of_cluster = measure_cluster(of_many, runs)
+        show({"Postgres and Redis": of_cluster})
+        if json is not None:
+            history.record("postgres", of_cluster, send, json)
 
 
 def allow_many_files() -> None:
@@ -80,7 +89,8 @@ def measure_cluster(names: list[str], runs: int) -> dict[str, Row]:
                 scenario = CLUSTER_SCENARIOS[name]
                 for _ in range(runs):
                     database = redis.create_database()
-                    with open_nodes(scenario.nodes, fresh.make(), database) as nodes:
+                    url, more = fresh.make(), scenario.settings
+                    with open_nodes(scenario.nodes, url, database, fresh.process, **more) as nodes:
                         for row in asyncio.run(scenario.run(nodes)):
                             rows.setdefault(row.name, []).append(row)
     finally:

@@ -26,7 +26,8 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Running it": (
         *("docs/deploying.md", "docs/operations.md", "docs/observing.md", "docs/load.md"),
-        *("docs/cluster.md", "docs/postgres.md", "docs/settings.md", "docs/security.md"),
+        *("docs/cluster.md", "docs/scaling.md", "docs/postgres.md"),
+        *("docs/settings.md", "docs/security.md"),
         *("deploy/chart/README.md", "deploy/pulumi/README.md"),
     ),
     "How it is made": (

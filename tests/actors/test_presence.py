@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,6 +10,7 @@ import trio
 
 from tests.actors.clock_kit import pass_time
 from tocsin.actors.delivery.attendance import (
+    REPAIR,
     Attendance,
     PresenceActor,
     PresenceUnavailable,
@@ -17,9 +18,9 @@ from tocsin.actors.delivery.attendance import (
 )
 from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.world import World
-from tocsin.persistence.bus import Connected
+from tocsin.persistence.bus import Connected, Lease
 from tocsin.persistence.bus.memory_bus import MemoryBroker
-from tocsin.persistence.bus.memory_presence import Leases, MemoryPresence
+from tocsin.persistence.bus.memory_presence import Leases, MemoryPresence, Runs
 
 LEASE = 30.0
 WORLD = World(lambda: round(trio.current_time() * 1000), lambda: 0.5, bytes)
@@ -27,11 +28,11 @@ WORLD = World(lambda: round(trio.current_time() * 1000), lambda: 0.5, bytes)
 
 @asynccontextmanager
 async def running(
-    broker: MemoryBroker, node: str, *, crash: bool = False
+    broker: MemoryBroker, node: str, *, crash: bool = False, world: World = WORLD
 ) -> AsyncIterator[SharedAttendance]:
     """A node's presence, stopped in order at the end of the block unless it is to *crash*."""
     presence = broker.presence(node)
-    attendance = SharedAttendance(node, WORLD, presence)
+    attendance = SharedAttendance(node, world, presence)
     with trio.CancelScope() as scope:
         async with open_supervisor("", lambda: 0.0) as tree:
             tree.spawn("presence", lambda: PresenceActor(attendance, presence, lease=LEASE))
@@ -121,7 +122,7 @@ async def test_a_node_that_stops_takes_back_what_it_was_just_taking_back(autojum
         await pass_time(0.5)
 
     async with open_supervisor("", lambda: 0.0) as tree:
-        presence = MemoryPresence(leases, reach_slowly)
+        presence = MemoryPresence(leases, {}, reach_slowly)
         attendance = SharedAttendance("one", WORLD, presence)
         tree.spawn("presence", lambda: PresenceActor(attendance, presence))
         attendance.arrived("ada", "phone", "1")
@@ -143,7 +144,7 @@ async def test_leases_in_the_hands_of_a_failed_presence_actor_are_set_by_the_nex
             raise bugs.pop()
 
     async with open_supervisor("", lambda: 0.0) as tree:
-        presence = MemoryPresence(leases, reach)
+        presence = MemoryPresence(leases, {}, reach)
         attendance = SharedAttendance("one", WORLD, presence)
         tree.spawn("presence", lambda: PresenceActor(attendance, presence))
         attendance.arrived("ada", "phone", "1")
@@ -203,3 +204,104 @@ async def test_a_service_that_has_forgotten_everything_is_told_at_the_next_renew
         assert await devices_of(one) == ["phone@one"]
         await pass_time(LEASE / 3)
         assert await devices_of(two) == ["phone@one"]
+
+
+async def test_a_node_that_comes_back_does_not_vouch_for_the_devices_it_had(autojump_clock):
+    broker, chance = MemoryBroker(), iter(range(9))
+    world = World(WORLD.now_ms, WORLD.random, lambda count: bytes([next(chance)] * count))
+
+    async with running(broker, "two") as two:
+        async with running(broker, "one", crash=True, world=world) as one:
+            one.arrived("ada", "phone", "1")
+            await pass_time(1)
+        async with running(broker, "one", world=world) as again:
+            again.arrived("bob", "phone", "1")
+            await pass_time(2 * LEASE)
+            assert await devices_of(two) == []
+            assert await devices_of(two, "bob") == ["phone@one"]
+
+
+# --- What is told, and how often ------------------------------------------------------------------
+
+
+class Counted(MemoryPresence):
+    """Counts calls, and the leases that they renew."""
+
+    def __init__(self) -> None:
+        self.told: Leases = {}
+        self.runs: Runs = {}
+        self.calls = self.held = 0
+        super().__init__(self.told, self.runs, trio.lowlevel.checkpoint)
+
+    async def renew(self, run: str, count: int, seconds: float) -> int:
+        self.calls += 1
+        return await super().renew(run, count, seconds)
+
+    async def hold(self, leases: Sequence[Lease], seconds: float) -> None:
+        self.calls += 1
+        self.held += len(leases)
+        await super().hold(leases, seconds)
+
+
+@asynccontextmanager
+async def told_to(presence: Counted, users: int) -> AsyncIterator[SharedAttendance]:
+    """The attendance of a node with *users*, whose arrivals have been told."""
+    attendance = SharedAttendance("one", WORLD, presence)
+    async with open_supervisor("", lambda: 0.0) as tree:
+        tree.spawn("presence", lambda: PresenceActor(attendance, presence, lease=LEASE))
+        for number in range(users):
+            attendance.arrived(f"user-{number}", "phone", str(number))
+        await pass_time(1)
+        assert len(presence.told) == users
+        presence.calls = presence.held = 0
+        yield attendance
+        await tree.stop(5)
+
+
+@pytest.mark.parametrize("users", [10, 100, 5000])
+async def test_quiet_users_cost_the_same_calls_however_many_they_are(autojump_clock, users):
+    presence = Counted()
+    async with told_to(presence, users):
+        await pass_time(REPAIR - LEASE)
+        assert presence.calls == (REPAIR - LEASE) / (LEASE / 3)
+        assert presence.held == 0
+
+        # Then each lease is renewed once, a few at a time: one call more for each look.
+        await pass_time(REPAIR / 2 + 2 * LEASE)
+        assert presence.held == users
+        assert presence.calls <= 2 * (1.5 * REPAIR + LEASE) / (LEASE / 3)
+
+
+async def test_one_device_that_the_service_has_lost_is_told_again(autojump_clock):
+    presence = Counted()
+    async with told_to(presence, 100) as attendance:
+        presence.told.pop(next(iter(presence.told)))
+        await pass_time(1.5 * REPAIR)
+        assert len(presence.told) == 100
+        assert len(attendance) == 100
+
+
+async def test_a_service_without_the_last_arrivals_is_told_all_anew_at_the_next_renewal(
+    autojump_clock,
+):
+    """A replica that took over before it had heard the last writes."""
+    presence = Counted()
+    async with told_to(presence, 100) as attendance:
+        told, runs = dict(presence.told), dict(presence.runs)
+        attendance.arrived("bob", "phone", "new")
+        await pass_time(1)
+        assert len(presence.told) == 101
+
+        presence.told.clear()
+        presence.told.update(told)
+        presence.runs.update(runs)
+        await pass_time(LEASE / 3)
+        assert len(presence.told) == 101
+
+
+async def test_a_device_that_left_is_not_told_again(autojump_clock):
+    presence = Counted()
+    async with told_to(presence, 3) as attendance:
+        attendance.left("user-1", "1")
+        await pass_time(2 * REPAIR)
+        assert {each.user for each in presence.told} == {"user-0", "user-2"}

@@ -95,3 +95,34 @@ async def test_thousands_are_renewed_and_released_at_once(presence):
 async def test_no_leases_are_no_work(presence):
     await presence.hold([], 30)
     await presence.release([])
+
+
+# --- The runs of nodes ----------------------------------------------------------------------------
+
+OF_A_RUN = Lease("ann", "phone", "node-a", 1000, "node-a:1")
+
+
+async def test_a_lease_of_a_run_holds_only_while_the_runs_does(service, presence):
+    await presence.hold([OF_A_RUN, LAPTOP], 30)
+    assert await presence.devices_of("ann") == connected(LAPTOP)
+
+    await presence.renew("node-a:1", 1, 30)
+    assert await service.presence("node-b").devices_of("ann") == connected(LAPTOP, OF_A_RUN)
+
+    await presence.renew("node-a:1", 2, 0.05)
+    await trio.sleep(0.15)  # waits for: the end of the run's lease, which nobody tells
+    assert await service.presence("node-b").devices_of("ann") == connected(LAPTOP)
+
+
+async def test_another_run_of_the_node_does_not_vouch_for_the_devices_of_the_one_before(presence):
+    await presence.hold([OF_A_RUN], 30)
+    await presence.renew("node-a:2", 1, 30)
+    assert await presence.devices_of("ann") == ()
+
+
+async def test_a_runs_lease_keeps_its_count_until_it_ends(presence):
+    assert await presence.renew("node-a:1", 1, 30) == 0
+    assert await presence.renew("node-b:1", 7, 30) == 0
+    assert await presence.renew("node-a:1", 2, 0.05) == 1
+    await trio.sleep(0.15)  # waits for: the end of the lease
+    assert await presence.renew("node-a:1", 3, 30) == 0

@@ -1,9 +1,15 @@
 """Connected devices: in a table for this node, and as leases in Redis for all nodes.
 
-A lease ends by itself, so a node that dies need not take back what it said: its leases are gone
-after `lease` seconds. A living node renews all its leases every third of that time. Arrivals and
-departures are gathered for a moment and told together, because devices come in crowds. If Redis is
-away, the node tries again, and the old leases run out meanwhile.
+A node renews one lease, that of its *run*, and each device's lease holds only while the run's does.
+So a node that dies need not take back what it said: its devices are gone after `LEASE` seconds,
+and quiet devices cost next to nothing. Arrivals and departures are gathered for a moment and told
+together, because devices come in crowds. If Redis is away, the node tries again, and the run's
+lease runs out meanwhile.
+
+Redis may forget: it was emptied, or a replica without the last writes has taken over. So the run's
+lease keeps a count, which the node raises behind all that it tells. If Redis has another count than
+the last one, it has lost some of that, and the node tells it of all its devices anew. Beside that
+each device's lease is renewed every `REPAIR` seconds, whatever happened, a few at a time.
 
 A node needs no lease to know of its own devices, so every answer says exactly which devices are
 connected to the node that gives it.
@@ -13,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Iterator, Sequence
+from itertools import islice, takewhile
 from typing import Final, Never
 
 import trio
@@ -26,13 +33,21 @@ from tocsin.persistence.bus import BusUnavailable, Connected, Lease, Presence, l
 from tocsin.protocol.errors import DescribedError
 
 LEASE: Final = 30.0
-"""Seconds for which a lease is valid unless the node renews it."""
+"""Seconds for which the lease of a run is valid unless the node renews it."""
+REPAIR: Final = 600.0
+"""Seconds after which a device's lease is renewed, in case that Redis has lost just that."""
+_DEVICE_LEASE: Final = 3 * REPAIR
+"""Seconds for which a device's lease lasts by itself: it outlives some renewals that come late. A
+node of the release before knows no runs, and takes it for the lease; it removes one that ends after
+more than an hour."""
 _LINGER: Final = 0.05
 """Seconds in which arrivals and departures are gathered."""
 _RETRY_DELAY: Final = 1.0
 """Seconds before a store of leases that failed is tried again: short beside a lease's life."""
 _CHUNK: Final = 1000
 """Leases in one message."""
+_RUN_BYTES: Final = 8
+"""Bytes of chance in the name of a run: no two runs of a node have one name."""
 _FAREWELL: Final = 1.0
 """Seconds that a node that stops has to release its leases."""
 
@@ -47,12 +62,14 @@ class Attendance:
     def __init__(self, node: str, world: World) -> None:
         self._node = node
         self._world = world
+        self.run = f"{node}:{world.entropy(_RUN_BYTES).hex()}"
+        """The name of this node's run: one after a restart is another."""
         self._users: dict[str, dict[str, Lease]] = {}
         """User -> connection -> the lease of the device on it."""
 
     def arrived(self, user: str, device: str, connection: str) -> None:
         """Note that *device* of *user* is on *connection* from now on."""
-        lease = Lease(user, device, self._node, self._world.now_ms())
+        lease = Lease(user, device, self._node, self._world.now_ms(), self.run)
         self._users.setdefault(user, {})[connection] = lease
         self._changed(lease)
 
@@ -131,7 +148,8 @@ class SharedAttendance(Attendance):
 
 
 class PresenceActor(TableWorker):
-    """Holds a lease of *lease* seconds in *presence* for each connection in *attendance*."""
+    """Holds in *presence* a lease for each connection in *attendance*, and one of *lease* seconds
+    for the run of the node."""
 
     def __init__(
         self, attendance: SharedAttendance, presence: Presence, *, lease: float = LEASE
@@ -139,8 +157,11 @@ class PresenceActor(TableWorker):
         self._attendance = attendance
         self._presence = presence
         self._lease = lease
-        # A new incarnation does not know how old the leases of the one before are.
+        # A new incarnation does not know what the one before has told, nor its count.
         self._renew_at = -math.inf
+        self._count = 0
+        self._held_at: dict[Lease, float] = {}
+        """The leases that were told, and when the last time, the oldest first."""
 
     async def run(self, context: Context[Never]) -> None:
         """Hold the leases until stopped, then release them. If cancelled, they run out."""
@@ -163,25 +184,51 @@ class PresenceActor(TableWorker):
                 await trio.sleep(_RETRY_DELAY)
 
     async def _tell(self) -> None:
-        """Tell the other nodes the news, or renew all leases when that is due."""
-        attendance, now = self._attendance, trio.current_time()
+        """Tell the other nodes the news, and renew what is due."""
+        attendance, is_due = self._attendance, trio.current_time() >= self._renew_at
         # News stay on the list until they are told: a failure or a stop may come in between.
         news = attendance.news.take()
-        if now >= self._renew_at:
-            await self._hold(list(attendance.leases()))
-            self._renew_at = now + self._lease / 3
-        else:
-            await self._hold([each for each in news if attendance.is_current(each)])
+        fresh = [each for each in news if attendance.is_current(each)]
+        await self._hold([*fresh, *self._due()] if is_due else fresh)
         await self._release([each for each in news if not attendance.is_current(each)])
+        if not await self._renew():
+            await self._hold(list(attendance.leases()))
+            await self._renew()
         attendance.news.done()
+
+    async def _renew(self) -> bool:
+        """Renew the run's lease; returns whether all that was told before is still there."""
+        before = await self._presence.renew(self._attendance.run, self._count + 1, self._lease)
+        # The first time, the incarnation before may have left anything there.
+        is_whole = before == self._count > 0
+        self._count += 1
+        self._renew_at = trio.current_time() + self._lease / 3
+        return is_whole
+
+    def _due(self) -> list[Lease]:
+        """The leases that were told longest ago, and longer ago than `REPAIR`.
+
+        So few that a crowd that was told in one moment is spread, and so many that no lease waits
+        for longer than `REPAIR` and a half. No look goes through all leases.
+        """
+        since = trio.current_time() - REPAIR
+        count = math.ceil(2 * len(self._held_at) * self._lease / 3 / REPAIR)
+        old = takewhile(lambda held: held[1] <= since, self._held_at.items())
+        return [lease for lease, _ in islice(old, count)]
 
     async def _hold(self, leases: Sequence[Lease]) -> None:
         for chunk in _chunks(leases):
-            await self._presence.hold(chunk, self._lease)
+            await self._presence.hold(chunk, _DEVICE_LEASE)
+            for each in chunk:
+                # Removed first, so that the leases stand in the order of their times.
+                self._held_at.pop(each, None)
+                self._held_at[each] = trio.current_time()
 
     async def _release(self, leases: Sequence[Lease]) -> None:
         for chunk in _chunks(leases):
             await self._presence.release(chunk)
+            for each in chunk:
+                self._held_at.pop(each, None)
 
     async def _attempt(self, work: Awaitable[None]) -> bool:
         """Do *work*, and return whether the bus was there for it."""

@@ -121,21 +121,33 @@ def latest(connections: Iterable[Connected]) -> tuple[Connected, ...]:
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """*node* says that *device* of *user* is connected there, since *since* (Unix ms)."""
+    """*node* says that *device* of *user* is connected there, since *since* (Unix ms).
+
+    The lease holds only while that of the node's *run* does (`Presence.renew`); one without a run
+    is of a node of the release before, and holds by itself.
+    """
 
     user: str
     device: str
     node: str
     since: int
+    run: str = ""
 
 
 class Presence(Protocol):
-    """Leases of connected devices. Its methods raise `BusUnavailable`.
+    """Leases of connected devices, and of the runs of nodes. Its methods raise `BusUnavailable`.
 
     Leases end by the clock of the service, so that the clocks of nodes need not agree. A lease is
     of a device, a node, and the time at which the device came. So releasing the lease of an earlier
     connection does not end that of a later one. A cancelled call may have been done all the same.
     """
+
+    async def renew(self, run: str, count: int, seconds: float) -> int:
+        """Make or renew the lease of *run*, the run of a node, for *seconds* from now.
+
+        It keeps *count*, which is 1 or greater. Returns the count that it kept before; 0 if the
+        lease had ended, or is not one that a node has made, or devices' leases may be gone.
+        """
 
     async def hold(self, leases: Sequence[Lease], seconds: float) -> None:
         """Make or renew *leases*, which end by themselves *seconds* from now."""
@@ -144,7 +156,8 @@ class Presence(Protocol):
         """End *leases* now; ended ones are passed over."""
 
     async def devices_of(self, user: str) -> tuple[Connected, ...]:
-        """The connections of *user* whose leases have not ended, by device and node.
+        """The connections of *user* whose leases, and their runs', have not ended, by device and
+        node.
 
         Of several leases of a device on one node, the latest counts.
         """

@@ -25,7 +25,7 @@ from tocsin.persistence.bus import (
     Said,
 )
 from tocsin.persistence.bus.heard_queue import HeardQueue
-from tocsin.persistence.bus.memory_presence import Leases, MemoryPresence
+from tocsin.persistence.bus.memory_presence import Leases, MemoryPresence, Runs
 from tocsin.persistence.bus.memory_spool import Entries, MemorySpool
 
 Loss = Callable[[str, Said], bool]
@@ -39,6 +39,7 @@ class MemoryBroker:
         self.loss = loss
         self._buses: dict[str, MemoryBus] = {}
         self._leases = Leases()
+        self._runs = Runs()
         self._entries = Entries()
         self._disconnected: dict[bytes, float] = {}
         self._cut: set[str] = set()
@@ -51,7 +52,7 @@ class MemoryBroker:
         return bus
 
     def presence(self, node: str) -> MemoryPresence:
-        return MemoryPresence(self._leases, lambda: self.reach(node))
+        return MemoryPresence(self._leases, self._runs, lambda: self.reach(node))
 
     def spool(self, node: str) -> MemorySpool:
         return MemorySpool(self._entries, lambda: self.reach(node))
@@ -88,6 +89,7 @@ class MemoryBroker:
     def wipe(self) -> None:
         """Forget all data, as FLUSHALL does; subscriptions stay."""
         self._leases.clear()
+        self._runs.clear()
         self._entries.clear()
         self._disconnected.clear()
 

@@ -10,14 +10,25 @@ from tocsin.persistence.bus import Connected, Lease, latest
 
 Leases = dict[Lease, float]
 """Lease → the time at which it ends (Trio's clock, seconds)."""
+Runs = dict[str, tuple[int, float]]
+"""Run of a node → the count that its lease keeps, and the time at which it ends (Trio's clock)."""
 
 
 class MemoryPresence:
-    """`Presence` on *leases* that all nodes share; *reach* raises while they cannot be reached."""
+    """`Presence` on *leases* and *runs* that all nodes share; *reach* raises while they cannot be
+    reached."""
 
-    def __init__(self, leases: Leases, reach: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, leases: Leases, runs: Runs, reach: Callable[[], Awaitable[None]]) -> None:
         self._leases = leases
+        self._runs = runs
         self._reach = reach
+
+    async def renew(self, run: str, count: int, seconds: float) -> int:
+        await self._reach()
+        self._forget_ended()
+        before, _ = self._runs.get(run, (0, 0.0))
+        self._runs[run] = count, trio.current_time() + seconds
+        return before
 
     async def hold(self, leases: Sequence[Lease], seconds: float) -> None:
         await self._reach()
@@ -36,10 +47,12 @@ class MemoryPresence:
         return latest(
             Connected(each.device, each.node, each.since)
             for each in self._leases
-            if each.user == user
+            if each.user == user and (not each.run or each.run in self._runs)
         )
 
     def _forget_ended(self) -> None:
         now = trio.current_time()
         for each in [lease for lease, ends in self._leases.items() if ends <= now]:
             del self._leases[each]
+        for run in [run for run, (_, ends) in self._runs.items() if ends <= now]:
+            del self._runs[run]

@@ -113,16 +113,19 @@ class RedisClient:
             raise WrongKind(call.error) if call.is_wrong_kind else BusUnavailable(call.error)
         return call.replies
 
-    async def call_on(self, kinds: Mapping[str, str], *commands: Command) -> list[Reply]:
+    async def call_on(
+        self, kinds: Mapping[str, str], *commands: Command, if_cleared: Sequence[Command] = ()
+    ) -> list[Reply]:
         """As `call`, with *kinds* (key → kind, as `TYPE` names it) of the keys that are used.
 
-        If a key is of another kind, it is removed, and *commands* are done once more; some of them
-        may have been done the first time.
+        If a key is of another kind, it is removed, the commands *if_cleared* are done, and
+        *commands* once more; some of them may have been done the first time.
         """
         try:
             return await self.call(*commands)
         except WrongKind:
-            [cleared] = await self.call(("EVAL", CLEAR, len(kinds), *kinds, *kinds.values()))
+            clear: Command = ("EVAL", CLEAR, len(kinds), *kinds, *kinds.values())
+            cleared, *_ = await self.call(clear, *if_cleared)
             self.refusals.add("key", "wrong_kind", cleared)
             return await self.call(*commands)
 
