@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import trio
 
+from simulation.bugs.mutants_of_queues import OF_QUEUES
 from simulation.bugs.mutants_of_receipts import OF_RECEIPTS
 from simulation.bugs.mutants_of_store import OF_STORE
 from simulation.bugs.mutants_of_upkeep import OF_UPKEEP
@@ -313,6 +314,7 @@ ALL: Final = (
         patch=_do_nothing,
         plan={"topics": 0.4},
     ),
+    *OF_QUEUES,
     *OF_RECEIPTS,
     *OF_STORE,
     *OF_UPKEEP,

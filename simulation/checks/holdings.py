@@ -28,6 +28,7 @@ from tocsin.server.services import Services
 _CALM: Final = 80.0
 """Seconds of calm after which a notification's actor has given up waiting, and a node no longer
 hears a channel that no user needs."""
+_SOURCE_WATCH: Final = "ConnectorActor._watch"
 _SWEPT: Final = 3.0
 """Seconds by which a node may be late to unsubscribe from such a channel."""
 
@@ -75,6 +76,8 @@ class Holdings(Check):
                     pass  # one task of a directory, from its first child on
                 case ["", "sinks", "webhook.0", *_] if self.cluster.plan.webhook:
                     pass  # of the node that has its lease
+                case [name] if name.endswith(_SOURCE_WATCH) and self.cluster.queues:
+                    pass  # one for each queue that this node takes from
                 case _:
                     parts.append(task)
         if connections > (held := host.held):
