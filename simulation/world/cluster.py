@@ -6,6 +6,7 @@ import trio
 
 from simulation.world.balancer import Balancer
 from simulation.world.chance import Chance
+from simulation.world.destination import SimulatedDestination
 from simulation.world.host import Host
 from simulation.world.plan import Plan
 from simulation.world.queue import SimulatedQueue
@@ -32,8 +33,10 @@ class Cluster(Surroundings):
         self.broker = SimulatedBroker(timeline, self.chance("broker"), patience)
         self.receiver = SimulatedReceiver(plan, timeline, self.chance("receiver"))
         self.queues = self._queues()
+        self.destination = SimulatedDestination(plan, timeline, self.chance("destination"))
+        sinks = (self.destination,) if plan.sink else ()
         self.hosts = {
-            name: Host(name, self, self.store, self.broker, self.receiver, self.queues)
+            name: Host(name, self, self.store, self.broker, self.receiver, self.queues, sinks)
             for name in plan.node_names
         }
         self.balancer = Balancer(self.hosts, timeline)

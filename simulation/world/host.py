@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from simulation.world.chance import Chance
+from simulation.world.destination import SimulatedDestination
 from simulation.world.network import Arrival, Connection
 from simulation.world.node import Node, Request
 from simulation.world.queue import SimulatedQueue
@@ -35,6 +36,7 @@ class Host:
         broker: SimulatedBroker,
         outbound: OutboundPort,
         queues: Sequence[SimulatedQueue] = (),
+        sinks: Sequence[SimulatedDestination] = (),
     ) -> None:
         self.name = name
         self.clock = self.clock_least = self.clock_most = 0
@@ -44,6 +46,7 @@ class Host:
         self._broker = broker
         self._outbound = outbound
         self._queues = queues
+        self._sinks = sinks
         self._starts = 0
         self._is_silent = False
         self._told_to_stop: Node | None = None
@@ -105,7 +108,10 @@ class Host:
             self._store, self.name, process, around.timeline, chance, settings.store_timeout
         )
         connectors = tuple(queue.terms(process) for queue in self._queues)
-        self.node = Node(settings, process, way, world, self._ports(), self._outbound, connectors)
+        sinks = tuple(sink.terms(process) for sink in self._sinks)
+        self.node = Node(
+            settings, process, way, world, self._ports(), self._outbound, connectors, sinks
+        )
         around.note(self.name, f"start {self._starts}")
         process.enter(around.nursery.start_soon, self._keep, self.node)
 

@@ -21,6 +21,7 @@ from tocsin.actors.delivery.connections import current_connection
 from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime.errors import ActorError, RestartLimitExceeded
 from tocsin.actors.runtime.supervisor import open_supervisor
+from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
@@ -78,6 +79,7 @@ class Node:
         ports: ClusterPorts | None,
         outbound: OutboundPort,
         connectors: Sequence[ConnectorTerms] = (),
+        sinks: Sequence[SinkTerms] = (),
     ) -> None:
         self.process = process
         self._settings = settings
@@ -85,7 +87,14 @@ class Node:
         self._ports = ports
         self._verifier = token_verifier(settings, settings.jwt_secret)
         self._trunk = Trunk(
-            settings, store, world, self._verifier, ports, outbound=outbound, connectors=connectors
+            settings,
+            store,
+            world,
+            self._verifier,
+            ports,
+            outbound=outbound,
+            connectors=connectors,
+            sinks=sinks,
         )
         self._scope = trio.CancelScope()
         self._stop = trio.Event()

@@ -71,6 +71,10 @@ class Plan:
     queues and no connectors."""
     poison: float = 0.05
     """The share of these messages that no node can ever store."""
+    sink: float = 0.0
+    """1 for a sink in a broker that gets all receipts, 0 for none."""
+    sink_trouble: float = 0.0
+    """The share of batches with which its broker is in trouble in the first half of the run."""
     looks: float = 0.5
     """Questions per second where some user is."""
     streams: float = 0.2
