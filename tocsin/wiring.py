@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 """The usual port of a mail server, by how it is reached (RFC 8314)."""
-_NOTES_IN_RETENTION: Final = 4
+NOTES_IN_RETENTION: Final = 4
 """Notes that a connected device was seen, in the time after which the store forgets a device."""
 
 
@@ -244,7 +244,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
         devices_max=settings.user_devices_max,
         devices_known_max=settings.user_devices_known_max,
         # Several notes within the time after which the store forgets a device.
-        seen_interval=min(SEEN_INTERVAL, max(1.0, settings.retention / _NOTES_IN_RETENTION)),
+        seen_interval=min(SEEN_INTERVAL, max(1.0, settings.retention / NOTES_IN_RETENTION)),
     )
 
 

@@ -13,6 +13,7 @@ from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, Watcher, sequence_of
 from tocsin.settings import Settings
+from tocsin.wiring import NOTES_IN_RETENTION
 
 SETTINGS: Final = Settings(node="checked")
 """The nodes' settings, as far as the plan does not change them."""
@@ -97,11 +98,13 @@ class Check(Watcher):
         """Whether the store may have purged a device, with its ledger, of which it last heard at
         *since*.
 
-        A connected device may be purged too.
+        A connected device may be purged too. The store hears of it now and then (`seen_interval`),
+        so it may have been last seen before it left.
         """
         retention = self.cluster.plan.retention
         ahead = max(host.clock_most for host in self.cluster.hosts.values()) / 1000
-        return bool(retention) and self.now - since > retention - ahead
+        unnoted = max(1.0, retention / NOTES_IN_RETENTION)
+        return bool(retention) and self.now - since > retention - unnoted - ahead
 
     def violated(self, promise: str, subject: str, what: str) -> None:
         """*promise* was broken towards *subject*; *what* has the expectation and the fact."""

@@ -1,8 +1,8 @@
 """The receiver of the webhook: takes receipts, and in the first half of a run often does not.
 
-It implements the product's port for outbound requests, so a node's carrier talks to it as to a real
-one. It is down, says 5xx, hangs, or takes a batch whose answer is lost. All of its trouble is over
-by half of the run, because a carrier waits for minutes before it tries again.
+It implements the product's port for outbound requests, so a node's forwarder talks to it as to a
+real one. It is down, says 5xx, hangs, or takes a batch whose answer is lost. All of its trouble is
+over by half of the run, because a forwarder waits for minutes before it tries again.
 """
 
 from __future__ import annotations

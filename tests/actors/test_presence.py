@@ -44,14 +44,14 @@ async def running(
 
 
 async def devices_of(presence: Attendance, user: str = "ada") -> list[str]:
-    return [f"{each.device}@{each.node}" for each in await presence.of(user)]
+    return [f"{each.device}@{each.node}" for each in await presence.devices_of(user)]
 
 
 async def test_a_node_alone_answers_for_itself():
     attendance = Attendance("one", World(lambda: 7, lambda: 0.5, bytes))
     attendance.arrived("ada", "phone", "1")
     attendance.arrived("ada", "laptop", "2")
-    assert await attendance.of("ada") == (
+    assert await attendance.devices_of("ada") == (
         Connected("laptop", "one", 7),
         Connected("phone", "one", 7),
     )
@@ -59,7 +59,7 @@ async def test_a_node_alone_answers_for_itself():
     attendance.left("ada", "1")
     assert await devices_of(attendance) == ["laptop@one"]
     attendance.left("ada", "2")
-    assert await attendance.of("ada") == ()
+    assert await attendance.devices_of("ada") == ()
     assert len(attendance) == 0
 
 
@@ -186,7 +186,7 @@ async def test_a_service_that_was_away_is_told_again(autojump_clock):
         one.arrived("bob", "phone", "2")
         await pass_time(5)
         with pytest.raises(PresenceUnavailable):
-            await two.of("ada")
+            await two.devices_of("ada")
         broker.start()
         await pass_time(2)
         assert await devices_of(two) == []

@@ -1,4 +1,4 @@
-"""Hands of carriers: receipts as messages of a broker, and what a failure says."""
+"""Hands of forwarders: receipts as messages of a broker, and what a failure says."""
 
 from __future__ import annotations
 
@@ -66,26 +66,45 @@ async def taken(broker: Broker) -> list[tuple[str, dict[str, str]]]:
 
 async def test_receipts_are_messages_with_their_ids_and_the_first_one_tells_of_a_gap():
     broker = Broker()
-    carrier = hand(broker)
-    assert await carrier.carry([receipt(8), receipt(9)], (3, 7)) == BatchTaken()
+    delivering = hand(broker)
+    assert await delivering.carry([receipt(8), receipt(9)], (3, 7)) == BatchTaken()
     assert await taken(broker) == [
         ("e-8", {"receipt-id": "e-8", "kind": "read", "gap": "3-7"}),
         ("e-9", {"receipt-id": "e-9", "kind": "read"}),
     ]
+    await delivering.aclose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "correlation", "more"),
+    [
+        ("accepted", '"c1"', {"correlation-id": "c1"}),
+        ("refused", '"c1"', {"correlation-id": "c1"}),
+        ("refused", "null", {}),
+        ("dead", '"c1"', {}),
+    ],
+)
+async def test_an_answer_has_the_correlation_id_of_the_message(kind, correlation, more):
+    broker = Broker()
+    carrier = hand(broker)
+    detail = f'{{"correlation":{correlation},"reason":"r"}}'
+    answer = Receipt(1, kind, None, None, None, None, None, 0, detail)
+    assert await carrier.carry([answer], None) == BatchTaken()
+    assert await taken(broker) == [("e-1", {"receipt-id": "e-1", "kind": kind} | more)]
     await carrier.aclose()
 
 
 async def test_a_connection_is_kept_and_one_that_has_ended_is_made_again():
     broker = Broker()
-    carrier = hand(broker)
-    assert await carrier.carry([receipt(1)], None) == BatchTaken()
-    assert await carrier.carry([receipt(2)], None) == BatchTaken()
+    delivering = hand(broker)
+    assert await delivering.carry([receipt(1)], None) == BatchTaken()
+    assert await delivering.carry([receipt(2)], None) == BatchTaken()
     assert broker.made == 1
     broker.stale = True
-    assert await carrier.carry([receipt(3)], None) == BatchTaken()
+    assert await delivering.carry([receipt(3)], None) == BatchTaken()
     assert broker.made == 2
     assert [id_ for id_, _ in await taken(broker)] == ["e-1", "e-2", "e-3"]
-    await carrier.aclose()
+    await delivering.aclose()
 
 
 @pytest.mark.parametrize(
@@ -94,15 +113,15 @@ async def test_a_connection_is_kept_and_one_that_has_ended_is_made_again():
 )
 async def test_a_failure_is_trouble_of_the_receiver_with_its_reason(error, reason):
     broker = Broker()
-    carrier = hand(broker)
+    delivering = hand(broker)
     broker.queue.error = error
-    verdict = await carrier.carry([receipt(1)], None)
+    verdict = await delivering.carry([receipt(1)], None)
     assert isinstance(verdict, ReceiverTrouble)
     assert verdict.reason.startswith(reason)
     assert len(verdict.reason) <= 200
     broker.queue.error = None
-    assert await carrier.carry([receipt(1)], None) == BatchTaken()
-    await carrier.aclose()
+    assert await delivering.carry([receipt(1)], None) == BatchTaken()
+    await delivering.aclose()
 
 
 @pytest.mark.parametrize(
@@ -122,10 +141,10 @@ async def test_messages_about_one_user_or_one_notification_have_one_key(by_notif
         yield Noting()
 
     broker.connect = connect  # type: ignore[method-assign]
-    carrier = hand(broker, by_notification=by_notification)
-    await carrier.carry([receipt(1, user)], None)
+    delivering = hand(broker, by_notification=by_notification)
+    await delivering.carry([receipt(1, user)], None)
     assert keys == [key]
-    await carrier.aclose()
+    await delivering.aclose()
 
 
 def test_ids_of_sinks_in_brokers_are_none_of_webhooks():

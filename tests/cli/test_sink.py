@@ -12,20 +12,20 @@ from tests.system.server_kit import Server
 
 
 @pytest.fixture(scope="module")
-def carrier(tmp_path_factory):
+def node(tmp_path_factory):
     """A server with a sink whose broker is away."""
     table = {"kind": "redis", "url": f"redis://127.0.0.1:{free_port()}/0", "stream": "receipts"}
     environment = {"TOCSIN_JWT_SECRET": "", "TOCSIN_SINKS": json.dumps({"audit": table})}
-    server = Server(tmp_path_factory.mktemp("carrier"), {}, environment=environment).start()
+    server = Server(tmp_path_factory.mktemp("node"), {}, environment=environment).start()
     yield server
     server.close()
     server.expect_no_bugs()
 
 
 @pytest.fixture
-def sink(carrier, tocsin):
+def sink(node, tocsin):
     def sink(command, *arguments):
-        where = ["--url", carrier.url, "--data", carrier.settings["data"]]
+        where = ["--url", node.url, "--data", node.settings["data"]]
         return tocsin("sink", command, *arguments, *where)
 
     return sink

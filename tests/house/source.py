@@ -13,8 +13,10 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "tocsin"
 FOLDERS = (
     *("tocsin", "clients", "simulation", "servers", "cluster", "bench", "demo", "release"),
-    "tests",
+    *("deploy", "tests"),
 )
+CLIENT = "tocsin_client"
+"""The package of the Python client, which stands in clients/python and is shipped by itself."""
 
 
 def refuse(found: Iterable[str], rule: str) -> None:
@@ -73,6 +75,8 @@ def functions_of(path: Path) -> Iterator[Function]:
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
+    if CLIENT in parts:
+        parts = parts[parts.index(CLIENT) :]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -93,7 +97,7 @@ def imports(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
         else:
             continue
         for name in names:
-            if name.split(".")[0] in FOLDERS:
+            if name.split(".")[0] in (*FOLDERS, CLIENT):
                 yield node.lineno, name
 
 

@@ -4,7 +4,7 @@ Between the packages of the product: node, trunk, wiring and cli stand above the
 everything; server sees actors; both see the ports of persistence and never an adapter; all see
 protocol; and protocol sees nothing of ours. Within a package its rooms stand in one line, and a
 module imports from its own room and from those behind it. The tools around the product see it, and
-none of them the tests.
+none of them the tests. The Python client sees nothing but itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 import pytest
 
 from tests.house.source import (
+    CLIENT,
     FOLDERS,
     PACKAGE,
     ROOT,
@@ -38,7 +39,7 @@ SEES = {
     },
     "server": {
         *("server", "actors", "protocol"),
-        *("persistence.store", "persistence.bus", "persistence.source"),
+        *("persistence.store", "persistence.bus", "persistence.source", "persistence.sink"),
     },
 }
 ABOVE = {"node", "trunk", "wiring", "connecting", "sinks", "broker_access", "cli", "__main__"}
@@ -84,10 +85,14 @@ TOOLS = {
     "simulation": {"tocsin", "simulation"},
     "servers": {"tocsin", "servers"},
     "cluster": {"tocsin", "servers", "cluster"},
-    "demo": {"tocsin", "servers", "demo"},
+    "demo": {"tocsin", "servers", "demo", CLIENT},
     "bench": {"tocsin", "servers", "cluster", "bench"},
     "release": {"servers", "release"},
+    "deploy": set[str](),
+    "clients": {CLIENT},
 }
+CLIENTS_USERS = {"client", "cli"}
+"""The modules of the product that are clients themselves; a node has no need of one."""
 
 
 def test_imports_follow_the_directions():
@@ -127,6 +132,19 @@ def test_tools_see_the_product_and_no_tests():
             if target.split(".")[0] not in seen
         ),
         "What users start does not stand on the tests",
+    )
+
+
+def test_only_the_commands_use_the_client_s_package():
+    refuse(
+        (
+            f"{short(path)}:{line} imports {target}"
+            for path in python_files(PACKAGE)
+            for line, target in imports_of(path)
+            if is_within(target, [CLIENT])
+            and not is_within(module_name(path).partition(".")[2], CLIENTS_USERS)
+        ),
+        "A node serves without the client; only the commands speak to a node as one",
     )
 
 

@@ -87,7 +87,7 @@ async def test_deleting_everything_leaves_subscriptions(broker, ann):
 
     broker.wipe()
 
-    assert await broker.presence("a").of("ann") == ()
+    assert await broker.presence("a").devices_of("ann") == ()
     assert await broker.spool("a").size() == 0
     await ann.publish(said("u:1", b"x"))
     assert await hear(ann, 1) == said("u:1", b"x")
@@ -97,6 +97,6 @@ async def test_leases_end_in_virtual_time(broker, autojump_clock):
     presence = broker.presence("a")
     await presence.hold([LEASE], 30)
     await trio.sleep(29)  # waits for: virtual time
-    assert len(await presence.of("ann")) == 1
+    assert len(await presence.devices_of("ann")) == 1
     await trio.sleep(1)  # waits for: virtual time
-    assert await presence.of("ann") == ()
+    assert await presence.devices_of("ann") == ()

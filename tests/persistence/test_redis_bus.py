@@ -202,9 +202,9 @@ async def test_deleting_everything_harms_neither_bus_nor_presence_nor_spool(own_
         await in_thread(lambda: own_redis.execute("FLUSHALL"))
 
         await expect_talk(bus, bus)
-        assert await presence.of("ann") == ()
+        assert await presence.devices_of("ann") == ()
         await presence.hold([lease], 30)
-        assert len(await presence.of("ann")) == 1
+        assert len(await presence.devices_of("ann")) == 1
         assert await payloads(spool) == []
         await append(spool, b"new")
         assert await payloads(spool) == [b"new"]

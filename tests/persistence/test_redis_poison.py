@@ -298,10 +298,10 @@ async def test_where_something_else_stands_instead_of_leases_or_marks_it_is_remo
     for wrong in (intruder.set, intruder.lpush):
         wrong("tocsin:presence:ada", "x")
         await presence.hold([phone, Lease("bob", "x", "node-a", 1)], 30)
-        assert await presence.of("ada") == (Connected("phone", "node-a", 1),)
+        assert await presence.devices_of("ada") == (Connected("phone", "node-a", 1),)
         intruder.delete("tocsin:presence:ada")
         wrong("tocsin:presence:ada", "x")
-        assert await presence.of("ada") == ()
+        assert await presence.devices_of("ada") == ()
         wrong("tocsin:presence:ada", "x")
         await presence.release([phone])
     async with opened(service.bus("node-a")) as bus:
@@ -331,10 +331,10 @@ async def test_leases_that_no_node_has_made_are_passed_over(service, intruder):
     intruder.zadd("tocsin:presence:ada", forged)
     intruder.zadd("tocsin:presence:bob", {ours: ends})
 
-    assert await presence.of("ada") == (Connected("phone", "node-a", 1),)
-    assert await presence.of("bob") == ()
+    assert await presence.devices_of("ada") == (Connected("phone", "node-a", 1),)
+    assert await presence.devices_of("bob") == ()
     await presence.hold([Lease("ada", "web", "node-a", 2)], 30)
-    assert len(await presence.of("ada")) == 2
+    assert len(await presence.devices_of("ada")) == 2
     assert not {b"for ever", b"beyond"} & set(intruder.zrange("tocsin:presence:ada", 0, -1))
     assert 0 < intruder.pttl("tocsin:presence:ada") <= 30_000
     assert refusals(service)["presence", "forged"] > 0
@@ -345,7 +345,7 @@ async def test_of_very_many_leases_of_one_user_some_are_looked_at(service, intru
     ends = service.now_ms() + 30_000
     intruder.zadd("tocsin:presence:ada", {f"forged-{n}": ends + n for n in range(20_000)})
     with trio.fail_after(5):
-        assert await presence.of("ada") == ()
+        assert await presence.devices_of("ada") == ()
     assert refusals(service) == {("presence", "forged"): 1000}
 
 

@@ -56,4 +56,4 @@ async def test_claims_and_leases_are_counted_and_removed(service, traces):
     assert await traces.count(keys) == 2
     await traces.unlink(keys)
     assert await traces.count(keys) == 0
-    assert await service.presence(NODE).of("ann") == ()
+    assert await service.presence(NODE).devices_of("ann") == ()

@@ -233,9 +233,17 @@ async def test_an_expired_notification_is_not_changed_any_more(desk):
     made = await desk.publish("ann", expires_at=START_OF_TIME + 1000)
     await desk.expire(START_OF_TIME + 1000)
 
-    assert (await desk.withdraw(made.content.id)).fan_outs == ()
     update = Update(made.content.id, Patch(title="New"), START_OF_TIME)
     assert await desk.one(update, NotActive) == NotActive("expired")
+
+
+async def test_an_expired_notification_that_is_withdrawn_tells_nobody_and_is_withdrawn(desk):
+    made = await desk.publish("ann", expires_at=START_OF_TIME + 1000)
+    await desk.expire(START_OF_TIME + 1000)
+
+    assert (await desk.withdraw(made.content.id)).fan_outs == ()
+    assert (await desk.view(made.content.id)).standing == "withdrawn"
+    assert (await desk.withdraw(made.content.id)).fan_outs == ()
 
 
 # --- Batches ------------------------------------------------------------------------------------

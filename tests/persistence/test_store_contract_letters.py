@@ -304,6 +304,17 @@ async def test_a_withdrawn_notification_is_not_replayed(desk):
     assert len(await letters(desk)) == 1
 
 
+async def test_a_notification_that_is_withdrawn_after_its_end_is_not_replayed(desk):
+    made = await desk.publish("ann", expires_at=START_OF_TIME + LIFETIME)
+    await desk.expire(START_OF_TIME + LIFETIME)
+    await desk.withdraw(made.content.id)
+    [letter] = await letters(desk)
+
+    assert letter.cause == "expired"
+    assert await desk.one(ReplayLetter(letter.id, 5), NotActive) == NotActive("withdrawn")
+    assert await desk.entries("ann") == ()
+
+
 async def test_an_expiry_for_a_whole_topic_leaves_no_letters_and_is_not_revived(desk):
     await desk.write(Subscribe("news", ("ann", "bob"), 5))
     made = publish(topic="news", expires_at=START_OF_TIME + LIFETIME)

@@ -84,7 +84,13 @@ async def open_frames(
 ) -> AsyncIterator[FrameStream]:
     """A WebSocket whose handshake is done."""
     async with trio.open_nursery() as nursery:
-        frames = FrameStream(stream, nursery=nursery, crowd=Turnstile(SPEAKERS_MAX), early=early)
+        frames = FrameStream(
+            stream,
+            nursery=nursery,
+            crowd=Turnstile(SPEAKERS_MAX),
+            outbound_bytes_max=MESSAGE_BYTES_MAX,
+            early=early,
+        )
         frames.offer(switching_protocols(head))
         frames.admit(pace, MESSAGE_BYTES_MAX)
         yield frames

@@ -1,7 +1,7 @@
 """The inputs and outputs of a device's delivery, as values.
 
-An output is an order to the carrier, which carries out all outputs of an input, in their order. If
-one is refused (`Note`, `AskPlace`, `AskPage`), the carrier says so to the delivery, carries out
+An output is an order to the driver, which carries out all outputs of an input, in their order. If
+one is refused (`Note`, `AskPlace`, `AskPage`), the driver says so to the delivery, carries out
 the outputs of that, and drops the rest.
 """
 

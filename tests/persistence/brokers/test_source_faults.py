@@ -124,6 +124,30 @@ async def test_a_broker_that_hangs_is_noticed(harmed):
             proxy.heal()
 
 
+# Each client waits for as long as it does for an answer, and the group for who has left it.
+@pytest.mark.faults
+@pytest.mark.parametrize("harmed", [*QUEUES], indirect=True)
+async def test_a_broker_that_is_frozen_is_noticed_and_gives_the_rest_when_it_goes_on(harmed):
+    server, kind = harmed
+    queue = kind(server)
+    if isinstance(queue, SqsQueue):
+        queue.place = replace(queue.place, visibility=6)
+    queue.put(*numbered(10))
+    async with queue.connect() as source:
+        await take(source, 4)
+        await take(source, 3, done=False)
+        server.pause()
+        try:
+            with pytest.raises(SourceAway):
+                await hear_end(source)
+        finally:
+            server.resume()
+    # Messages that are done may come again: the word may have been on its way.
+    seen: set[int] = set()
+    while not seen >= {4, 5, 6, 7, 8, 9}:
+        seen |= set(map(int, bodies(await until_taken(queue, 1))))
+
+
 # --- Faults of some brokers only -----------------------------------------------------------------
 
 

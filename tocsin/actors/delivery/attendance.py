@@ -65,7 +65,7 @@ class Attendance:
                 del self._users[user]
             self._changed(lease)
 
-    async def of(self, user: str) -> tuple[Connected, ...]:
+    async def devices_of(self, user: str) -> tuple[Connected, ...]:
         """The connected devices of *user*, by device and node.
 
         Raises `PresenceUnavailable` if the other nodes' leases cannot be read. Cancelling does no
@@ -113,13 +113,13 @@ class SharedAttendance(Attendance):
         self.failures = 0
         """How often the other nodes could not be told."""
 
-    async def of(self, user: str) -> tuple[Connected, ...]:
+    async def devices_of(self, user: str) -> tuple[Connected, ...]:
         """As `Attendance.of`, with the devices on all nodes.
 
         Raises `PresenceUnavailable`. Cancelling does no harm.
         """
         try:
-            told = await self._presence.of(user)
+            told = await self._presence.devices_of(user)
         except BusUnavailable as error:
             raise PresenceUnavailable from error
         elsewhere = [each for each in told if each.node != self._node]

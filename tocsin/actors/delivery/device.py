@@ -1,6 +1,6 @@
 """One connected device of an online user: messages to the device become inputs of its delivery.
 
-`DeviceDelivery` decides, and `Carrier` carries out the decisions. The user's actor owns the
+`DeviceDelivery` decides, and `DeliveryDriver` carries out the decisions. The user's actor owns the
 connected device and calls it; the device has no task of its own. Messages are of three kinds: for
 this connection, for the device wherever it is connected, and for all devices of the user.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import assert_never
 
-from tocsin.actors.delivery.carrier import Carrier
+from tocsin.actors.delivery.driver import DeliveryDriver
 from tocsin.actors.delivery.messages import (
     Acknowledged,
     ArrivedElsewhere,
@@ -49,7 +49,7 @@ from tocsin.protocol.frames import Nack
 from tocsin.protocol.push import LogEntry
 
 
-class ConnectedDevice(Carrier):
+class ConnectedDevice(DeliveryDriver):
     """A device on one connection; see the module."""
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Keeps the leases of sinks, and a carrier for each that this node has.
+"""Keeps the leases of sinks, and a forwarder for each that this node has.
 
 Webhooks stand in the store, sinks in brokers in the settings of this node. They are looked at every
 few seconds and when an operator changes one here. While there are none, a node looks each quarter
@@ -17,7 +17,7 @@ from tocsin.actors.runtime.errors import ActorError
 from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.restart import TEMPORARY
 from tocsin.actors.runtime.supervisor import Actor, Context, Supervisor
-from tocsin.actors.sinks.carrier import SinkCarrier
+from tocsin.actors.sinks.forwarder import SinkForwarder
 from tocsin.actors.sinks.hands import BrokerHand, Hand, WebhookHand
 from tocsin.actors.sinks.table import LEASE, SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
@@ -43,7 +43,7 @@ _IDLE_INTERVAL: Final = 15.0
 
 
 class SinksKeeper(Actor[Never]):
-    """See the module; most arguments are those of `SinkCarrier`. *grace* is in seconds.
+    """See the module; most arguments are those of `SinkForwarder`. *grace* is in seconds.
 
     *outbound* carries to webhooks.
     """
@@ -96,7 +96,7 @@ class SinksKeeper(Actor[Never]):
             await self._table.bell.wait(trio.current_time() + interval)
 
     async def _look(self, children: Supervisor) -> float:
-        """Renew leases and start carriers; seconds until the next look."""
+        """Renew leases and start forwarders; seconds until the next look."""
         try:
             await self._declare()
             listed = await self._storage.ask(Read(query=ListSinks(kind=None)))
@@ -110,7 +110,7 @@ class SinksKeeper(Actor[Never]):
         if not (active or self._table.leases):
             return _IDLE_INTERVAL
         await self._claim(until=LEASE)
-        self._start_carriers(children)
+        self._start_forwarders(children)
         return _RENEWAL
 
     async def _declare(self) -> None:
@@ -135,17 +135,17 @@ class SinksKeeper(Actor[Never]):
         self._table.hold(claimed.sinks, now + until)
         self._claimed = claimed.sinks
 
-    def _start_carriers(self, children: Supervisor) -> None:
+    def _start_forwarders(self, children: Supervisor) -> None:
         now = trio.current_time()
         for sink in self._claimed:
-            # Of another revision it is another carrier: the old one finds its lease gone.
+            # Of another revision it is another forwarder: the old one finds its lease gone.
             name = f"{sink.id}.{sink.revision}"
             if self._table.holds(sink, now) and children.find(name) is None:
-                make = partial(self._make_carrier, sink)
+                make = partial(self._make_forwarder, sink)
                 children.spawn(name, make, capacity=1, policy=TEMPORARY)
 
-    def _make_carrier(self, sink: StoredSink) -> SinkCarrier:
-        return SinkCarrier(
+    def _make_forwarder(self, sink: StoredSink) -> SinkForwarder:
+        return SinkForwarder(
             sink,
             self._table,
             self._watch,

@@ -83,7 +83,7 @@ class SinksTable:
     def changed(self) -> None:
         """Look at the webhooks now: an operator has made, changed or removed one."""
         self.bell.ring()
-        # Its carrier, which waits for receipts, finds that its lease is of an older revision.
+        # Its forwarder, which waits for receipts, finds that its lease is of an older revision.
         self._receipts.committed()
 
     def hold(self, sinks: Iterable[StoredSink], until: float) -> None:

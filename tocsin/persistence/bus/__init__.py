@@ -143,7 +143,7 @@ class Presence(Protocol):
     async def release(self, leases: Sequence[Lease]) -> None:
         """End *leases* now; ended ones are passed over."""
 
-    async def of(self, user: str) -> tuple[Connected, ...]:
+    async def devices_of(self, user: str) -> tuple[Connected, ...]:
         """The connections of *user* whose leases have not ended, by device and node.
 
         Of several leases of a device on one node, the latest counts.

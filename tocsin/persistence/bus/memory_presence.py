@@ -30,7 +30,7 @@ class MemoryPresence:
         for each in leases:
             self._leases.pop(each, None)
 
-    async def of(self, user: str) -> tuple[Connected, ...]:
+    async def devices_of(self, user: str) -> tuple[Connected, ...]:
         await self._reach()
         self._forget_ended()
         return latest(

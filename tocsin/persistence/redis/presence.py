@@ -77,7 +77,7 @@ class RedisPresence:
     async def release(self, leases: Sequence[Lease]) -> None:
         await self._run(RELEASE, leases)
 
-    async def of(self, user: str) -> tuple[Connected, ...]:
+    async def devices_of(self, user: str) -> tuple[Connected, ...]:
         key = self._key(user)
         [members] = await self._client.call_on({key: "zset"}, ("EVAL", OF, 1, key))
         with key_needed():

@@ -169,7 +169,7 @@ async def _facts(services: Services, user: str, notification: str) -> Facts:
 
 async def _connected(services: Services, user: str) -> dict[str, Connected] | None:
     try:
-        found = await services.attendance.of(user)
+        found = await services.attendance.devices_of(user)
     except PresenceUnavailable:
         return None
     return {each.device: each for each in found}

@@ -20,7 +20,7 @@ operations = Operations("users")
 async def show_presence(call: Call[UrlQuery, None], user: str) -> Answer:
     """On all nodes. A node that has died counts until its leases end, half a minute at most."""
     try:
-        connected = await call.services.attendance.of(user)
+        connected = await call.services.attendance.devices_of(user)
     except PresenceUnavailable:
         detail = "What the other nodes know of this user cannot be read now."
         raise refuse("bus_unavailable", detail) from None

@@ -31,8 +31,6 @@ from tocsin.server.http.lifespan import Lifespan, LifespanFailed
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.shared import Shared
 
-__all__ = ["HttpHost", "HttpLimits", "LifespanFailed"]
-
 logger = structlog.get_logger(__name__)
 
 DEFAULT_LIMITS: Final = HttpLimits()

@@ -42,10 +42,6 @@ from tocsin.server.websocket.outbound import Outbound, SlowConsumer
 from tocsin.server.websocket.pace import NEWCOMER, NEWCOMER_BYTES_MAX, Pace, PaceLimits
 from tocsin.server.websocket.wire_frames import close_echo, pong_frame
 
-__all__ = ["FrameStream", "FrameStreamStatistics", "SlowConsumer"]
-
-OUTBOUND_BYTES_MAX: Final = 1 << 20
-"""Bytes that may wait for a slow client; one that falls further behind is closed, and resumes."""
 RECEIVE_BYTES: Final = 4096
 """Bytes read in one turn, unless a large frame has begun, which costs little for its bytes."""
 LINGER_TIMEOUT: Final = 2.0
@@ -106,8 +102,8 @@ class FrameStream:
         *,
         nursery: trio.Nursery,
         crowd: Turnstile,
+        outbound_bytes_max: int,
         early: bytes = b"",
-        outbound_bytes_max: int = OUTBOUND_BYTES_MAX,
         message_bytes_max: int = NEWCOMER_BYTES_MAX,
         linger_timeout: float = LINGER_TIMEOUT,
         are_binary: bool = False,

@@ -1,7 +1,7 @@
-"""The carrier takes each output of a device's delivery to its destination.
+"""The driver takes each output of a device's delivery to its destination.
 
 Frames go to the outlet, lines to the ledger, questions to the storage actor, and announcements to
-the other nodes. The carrier decides nothing: if the ledger or the storage actor refuses an output,
+the other nodes. The driver decides nothing: if the ledger or the storage actor refuses an output,
 it asks the delivery what follows from that.
 """
 
@@ -44,7 +44,7 @@ _SEVERAL: Final = 3
 """Outputs, of which two or more may be for the device; two are a push with its note, mostly."""
 
 
-class Carrier:
+class DeliveryDriver:
     """The delivery of one device, and the destinations of its outputs; see the module."""
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""The actor that carries receipts to one sink, as long as this node has its lease.
+"""The forwarder: the actor that carries receipts to one sink, as long as this node has its lease.
 
 Nothing is carried before it is written down, and the position moves after the receiver has said
 2xx, or the broker has confirmed, never before. So a node that dies in between leaves a batch that
@@ -46,7 +46,7 @@ _RETRY_DELAY: Final = 1.0
 """Seconds before a store that failed is asked again."""
 
 
-class SinkCarrier(Actor[Never]):
+class SinkForwarder(Actor[Never]):
     """Carries to *sink* with a *hand*; ends when the lease is lost or the sink rests.
 
     *disable_after* is in seconds; *epoch* gives the store's.
