@@ -18,7 +18,7 @@ from simulation.world.plan import Plan
 from simulation.world.scheduling import Process
 from simulation.world.timeline import Timeline
 from tocsin.actors.sinks.terms import SinkTerms
-from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.sink import BrokerSink, SinkMessage
 from tocsin.persistence.source import SourceAway
 from tocsin.protocol.receipts import BATCH_MAX, EVERYTHING
 
@@ -58,7 +58,7 @@ class SimulatedDestination:
             name=NAME, kind="simulated", connect=connect, filter=EVERYTHING, batch_max=BATCH_MAX
         )
 
-    async def carry(self, process: Process, batch: Sequence[ReceiptMessage]) -> None:
+    async def carry(self, process: Process, batch: Sequence[SinkMessage]) -> None:
         """Take *batch* from *process* and confirm it; or not, see the module."""
         await self._timeline.sleep(_DELAY * self._chance.random())
         if process.is_dead:
@@ -83,7 +83,7 @@ class SimulatedDestination:
         self._in_a_row += fails
         return fails
 
-    def _take(self, batch: Sequence[ReceiptMessage]) -> None:
+    def _take(self, batch: Sequence[SinkMessage]) -> None:
         self.taken += [msgspec.json.decode(each.body) for each in batch]
 
 
@@ -92,7 +92,7 @@ class _Connection:
         self._destination = destination
         self._process = process
 
-    async def carry(self, batch: Sequence[ReceiptMessage]) -> None:
+    async def carry(self, batch: Sequence[SinkMessage]) -> None:
         await self._destination.carry(self._process, batch)
 
 

@@ -15,11 +15,11 @@ from simulation.world.destination import SimulatedDestination
 from simulation.world.plan import Plan
 from simulation.world.scheduling import Process, run
 from simulation.world.timeline import Timeline
-from tocsin.persistence.sink import ReceiptMessage
+from tocsin.persistence.sink import SinkMessage
 from tocsin.persistence.source import SourceAway
 
 BATCH = [
-    ReceiptMessage(id=f"e-{n}", kind="read", key="u", body=b'{"id":"e-%d"}' % n) for n in (1, 2, 3)
+    SinkMessage(id=f"e-{n}", kind="read", key="u", body=b'{"id":"e-%d"}' % n) for n in (1, 2, 3)
 ]
 SINK = replace(PLAN, sink=1.0, sink_trouble=0.4, actions=0.3, duration=30.0, settling=600.0)
 
