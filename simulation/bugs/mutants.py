@@ -12,6 +12,7 @@ from typing import Any, Final
 import trio
 
 from simulation.bugs.mutants_of_presence import OF_PRESENCE
+from simulation.bugs.mutants_of_queues import OF_QUEUES
 from simulation.bugs.mutants_of_receipts import OF_RECEIPTS
 from simulation.bugs.mutants_of_store import OF_STORE
 from simulation.bugs.mutants_of_upkeep import OF_UPKEEP
@@ -315,6 +316,7 @@ ALL: Final = (
         plan={"topics": 0.4},
     ),
     *OF_PRESENCE,
+    *OF_QUEUES,
     *OF_RECEIPTS,
     *OF_STORE,
     *OF_UPKEEP,

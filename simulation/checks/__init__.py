@@ -22,6 +22,7 @@ from simulation.checks.ledger import Ledger
 from simulation.checks.letters import Letters
 from simulation.checks.order import Order
 from simulation.checks.presence import Presence
+from simulation.checks.queues import Queues
 from simulation.checks.quiet import Quiet
 from simulation.checks.receipts import Receipts
 from simulation.checks.retention import Retention
@@ -50,5 +51,6 @@ ALL: Final[tuple[type[Check], ...]] = (
     Order,
     Ledger,
     Receipts,
+    Queues,
 )
 """All checks; a run makes each of them before anything happens."""

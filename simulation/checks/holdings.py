@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from simulation.checks.check import Check
+from simulation.world.destination import NAME
 from simulation.world.host import Host
 from simulation.world.node import Node
 from simulation.world.scheduling import tasks_of_processes
 from tocsin.actors.cluster.state import ClusterState
 from tocsin.actors.publishing.topics import Topics
+from tocsin.actors.sinks.terms import id_of
 from tocsin.protocol.envelopes import channel_topic, channel_user
 from tocsin.protocol.notification import EVERYONE
 from tocsin.server.services import Services
@@ -28,6 +30,7 @@ from tocsin.server.services import Services
 _CALM: Final = 80.0
 """Seconds of calm after which a notification's actor has given up waiting, and a node no longer
 hears a channel that no user needs."""
+_SOURCE_WATCH: Final = "ConnectorActor._watch"
 _SWEPT: Final = 3.0
 """Seconds by which a node may be late to unsubscribe from such a channel."""
 
@@ -73,8 +76,10 @@ class Holdings(Check):
                     connections += 1
                 case ["", "users" | "notifications", "attendant"]:
                     pass  # one task of a directory, from its first child on
-                case ["", "sinks", "webhook.0", *_] if self.cluster.plan.webhook:
+                case ["", "sinks", name, *_] if name in self._sinks():
                     pass  # of the node that has its lease
+                case [name] if name.endswith(_SOURCE_WATCH) and self.cluster.queues:
+                    pass  # one for each queue that this node takes from
                 case _:
                     parts.append(task)
         if connections > (held := host.held):
@@ -82,6 +87,11 @@ class Holdings(Check):
         for task, count in Counter(parts).items():
             if count > 1:
                 yield f"{count} of {task}"
+
+    def _sinks(self) -> tuple[str, ...]:
+        plan = self.cluster.plan
+        webhook = ("webhook.0",) if plan.webhook else ()
+        return (*webhook, f"{id_of(NAME)}.0") if plan.sink else webhook
 
     def _forgotten(self, node: Node, services: Services) -> Iterator[str]:
         """Things that the node keeps for users who are not connected."""

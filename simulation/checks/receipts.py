@@ -1,7 +1,8 @@
-"""P1 for producers: each fact is carried to the webhook at least once, in order, and none other.
+"""P1 for producers: each fact is carried to each sink at least once, in order, and none other.
 
-The receipts' log is compared with the facts in the store, and with what the receiver took. Nothing
-of the log may be missing there, whichever node died, froze or was cut off while it carried.
+The receipts' log is compared with the facts in the store, and with what the webhook's receiver
+and the broker took. Nothing of the log may be missing there, whichever node died, froze or was cut
+off while it carried. A sink's position never is ahead of what its broker has confirmed.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from simulation.checks.check import Check
+from simulation.world.destination import NAME, position_of
+from tocsin.actors.sinks.terms import id_of
 
 _LOG: Final = "SELECT position, kind, notification_id, user_id FROM receipts ORDER BY position"
 _BEHIND: Final = """
-    SELECT s.position, l.head FROM sinks AS s, receipt_log AS l WHERE s.position < l.head
+    SELECT s.id, s.position, l.head FROM sinks AS s, receipt_log AS l WHERE s.position < l.head
 """
+_POSITION: Final = "SELECT position FROM sinks WHERE id = ?"
 _DELIVERED: Final = "SELECT notification_id, user_id FROM inbox WHERE delivered_at IS NOT NULL"
 _READ: Final = "SELECT notification_id, user_id FROM inbox WHERE read_at IS NOT NULL"
 _ACKNOWLEDGED: Final = """
@@ -23,24 +27,40 @@ _ACKNOWLEDGED: Final = """
 
 
 class Receipts(Check):
-    """See the module; without a webhook in the plan it has nothing to judge."""
+    """See the module; without sinks in the plan it has nothing to judge."""
+
+    def look(self) -> None:
+        if not self.cluster.plan.sink:
+            return
+        confirmed = self.cluster.destination.confirmed
+        for (position,) in self.cluster.store.rows(_POSITION, id_of(NAME)):
+            if position > confirmed:
+                text = f"is at {position}, and its broker has confirmed {confirmed}"
+                self.violated("P1", NAME, text)
 
     def settled(self) -> str | None:
-        if not self.cluster.plan.webhook:
+        if not self._has_sinks:
             return None
-        for position, head in self.cluster.store.rows(_BEHIND):
-            return f"the webhook is at {position} of {head}"
+        for sink, position, head in self.cluster.store.rows(_BEHIND):
+            return f"{sink} is at {position} of {head}"
         return None
 
     def finish(self) -> None:
-        if not self.cluster.plan.webhook:
+        if not self._has_sinks:
             return
         log = {
             position: (kind, notification, user)
             for position, kind, notification, user in self.cluster.store.rows(_LOG)
         }
         self._judge_log(log)
-        self._judge_taken(log)
+        if self.cluster.plan.webhook:
+            self._judge_taken(log, "webhook", self.cluster.receiver.taken)
+        if self.cluster.plan.sink:
+            self._judge_taken(log, NAME, self.cluster.destination.taken)
+
+    @property
+    def _has_sinks(self) -> bool:
+        return bool(self.cluster.plan.webhook or self.cluster.plan.sink)
 
     def _judge_log(self, log: dict[int, tuple[Any, ...]]) -> None:
         told = set(log.values())
@@ -55,15 +75,17 @@ class Receipts(Check):
             if kind == "delivered" and not self.cluster.store.rows(_ACKNOWLEDGED, *whom):
                 self.violated("P1", "receipts", f"{position}: {whom} was never acknowledged")
 
-    def _judge_taken(self, log: dict[int, tuple[Any, ...]]) -> None:
+    def _judge_taken(
+        self, log: dict[int, tuple[Any, ...]], sink: str, received: list[dict[str, Any]]
+    ) -> None:
         taken: dict[int, tuple[Any, ...]] = {}
-        for each in self.cluster.receiver.taken:
-            position = int(each["id"].rpartition("-")[2])
+        for each in received:
+            position = position_of(each["id"])
             taken.setdefault(position, (each["kind"], each["notification"], each["user"]))
         if missing := sorted(log.keys() - taken.keys()):
-            self.violated("P1", "webhook", f"was not carried {missing[:5]} of {len(log)}")
+            self.violated("P1", sink, f"was not carried {missing[:5]} of {len(log)}")
         if list(taken) != sorted(taken):
-            self.violated("P2", "webhook", f"was carried out of order: {list(taken)[:50]}")
+            self.violated("P2", sink, f"was carried out of order: {list(taken)[:50]}")
         for position, fact in taken.items():
             if log.get(position) != fact:
-                self.violated("P1", "webhook", f"{position}: {fact}, which did not happen")
+                self.violated("P1", sink, f"{position}: {fact}, which did not happen")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from simulation.clients.devices import Device
+from simulation.clients.feeders import feeders_of
 from simulation.clients.operators import Operator
 from simulation.clients.producers import Producer
 from simulation.clients.users import User
@@ -34,4 +35,4 @@ class Cast:
             for name in plan.user_names
         ]
         operators = [Operator(cluster, 1 / plan.letters)] if plan.letters else []
-        self.workers: list[Worker] = [*producers, *users, *operators]
+        self.workers: list[Worker] = [*producers, *users, *operators, *feeders_of(cluster)]

@@ -10,7 +10,7 @@ from simulation.clients.worker import Worker
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory
 
-_PAGE: Final = "100"
+_LISTED: Final = {"limit": "100", "kind": "delivery"}
 _REPLAYED: Final = 0.75
 """The share of replays among the letters chosen; a few are discarded, the rest is only read."""
 _DISCARDED: Final = 0.1
@@ -31,7 +31,7 @@ class Operator(Worker):
 
     def _act(self) -> None:
         status = self.chance.one(("dead", "dead", "dead", "all"))
-        question = Question(operation="list_dead_letters", query={"limit": _PAGE, "status": status})
+        question = Question(operation="list_dead_letters", query={**_LISTED, "status": status})
         self._ask(self._requester, question, self._looked)
         self._pause()
 

@@ -39,6 +39,20 @@ def draft(cluster: Cluster, chance: Chance, title: str) -> Draft:
     return {"to": {"users": _some_users(cluster, chance)}, **content}
 
 
+def plain_draft(cluster: Cluster, chance: Chance, title: str) -> Draft:
+    """A draft for delivery at once that neither collapses nor expires."""
+    plan = cluster.plan
+    drawn = chance.random()
+    content: Draft = {"title": title}
+    if chance.happens(0.3):
+        content["category"] = chance.one(CATEGORIES)
+    if drawn < plan.broadcasts:
+        return {"to": {"all": True}, **content}
+    if drawn < plan.broadcasts + plan.topics or not plan.users:
+        return {"to": {"topic": chance.one(TOPICS)}, **content}
+    return {"to": {"users": _some_users(cluster, chance)}, **content}
+
+
 def change(chance: Chance, title: str, number: int) -> dict[str, Any]:
     """A patch, the change *number*, of the post with this *title*."""
     patch: dict[str, Any] = {"title": f"{title}.{number}"}

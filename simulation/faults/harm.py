@@ -197,6 +197,23 @@ class Harm:
         broker.deafen(process)
         return partial(broker.cure, process)
 
+    # --- The queues ------------------------------------------------------------------------------
+
+    def _queue_away(self, fault: Fault) -> Mend:
+        queues = self._cluster.queues
+        mends = [self._set(queue, "away", fault.how, "") for queue in queues]
+        return lambda: [mend() for mend in mends]
+
+    def _queue_cut(self, fault: Fault) -> Mend | None:
+        for queue in self._cluster.queues:
+            queue.cut(fault.target)
+        return _nothing
+
+    def _queue_restarted(self, fault: Fault) -> Mend | None:
+        for queue in self._cluster.queues:
+            queue.restart(fault.amount)
+        return _nothing
+
     # --- Connections -----------------------------------------------------------------------------
 
     def _cut(self, fault: Fault) -> Mend:
@@ -236,6 +253,8 @@ class Harm:
 
 def _victim(fault: Fault) -> str:
     """The victim's name in the history."""
+    if fault.kind.startswith("queue"):
+        return "queue"
     if fault.target:
         return fault.target
     return "bus" if fault.kind.startswith("bus") else "store"

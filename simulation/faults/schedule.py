@@ -64,6 +64,10 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     stalled: float = 0.4
     clock: float = 0.2
     crash: float = 0.5
+    queue_away: float = 0.5
+    queue_cut: float = 0.8
+    queue_restarted: float = 0.5
+    """The broker starts again, and may have forgotten the last acknowledgments."""
 
     def without(self, *kinds: str) -> Faults:
         """The same rates, but 0 for *kinds*."""
@@ -79,11 +83,12 @@ CRASHING: Final = (
     *("UserActor", "UserActor", "NotificationActor", "NotificationActor"),
     *("StorageActor", "StorageWork", "Scheduler", "Topics", "ClusterBridge", "ClusterWork"),
     *("PresenceActor", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Connection"),
-    "Sinks",
+    *("Sinks", "Connector"),
 )
 """The victims of crashes (see `crashes`); a kind with many actors is listed more often."""
 _SELDOM: Final = (
     *("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Sinks"),
+    "Connector",
 )
 _SELDOM_NTH: Final = 3
 """The latest message at which an actor that gets few of them crashes."""
@@ -234,6 +239,20 @@ def _crash(chance: Chance, at: float, plan: Plan) -> _Drawn:
     return [Fault(at=at, kind="crash", target=target, lasts=20.0, nth=nth, how=how)]
 
 
+def _queue_away(chance: Chance, at: float, plan: Plan) -> _Drawn:
+    how, lasts = chance.one(("refuses", "hangs")), _spread(chance, 0.1, 40.0)
+    return [Fault(at=at, kind="queue_away", lasts=lasts, how=how)] if plan.queue else []
+
+
+def _queue_cut(chance: Chance, at: float, plan: Plan) -> _Drawn:
+    return [Fault(at=at, kind="queue_cut", target=_anybody(chance, plan))] if plan.queue else []
+
+
+def _queue_restarted(chance: Chance, at: float, plan: Plan) -> _Drawn:
+    forgets = _spread(chance, 0.1, 20.0)
+    return [Fault(at=at, kind="queue_restarted", amount=forgets)] if plan.queue else []
+
+
 _DRAW: Final[dict[str, Callable[[Chance, float, Plan], _Drawn]]] = {
     "killed": _killed,
     "stopped": _stopped,
@@ -253,4 +272,7 @@ _DRAW: Final[dict[str, Callable[[Chance, float, Plan], _Drawn]]] = {
     "stalled": _stalled,
     "clock": _clock,
     "crash": _crash,
+    "queue_away": _queue_away,
+    "queue_cut": _queue_cut,
+    "queue_restarted": _queue_restarted,
 }

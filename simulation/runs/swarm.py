@@ -44,6 +44,16 @@ _SHORT_RETENTIONS: Final = 0.0, 2.0, 8.0
 """The same for archived and expired notifications."""
 
 
+_QUEUED: Final = 0.25
+"""The share of seeds in which nodes take from a broker."""
+_SINKS: Final = 0.15
+"""The share of seeds with a sink in a broker."""
+_LONG_SETTLING: Final = 600.0
+"""Seconds within which such a seed must be settled."""
+_QUEUES: Final = 0.5, 1.0, 2.0
+"""Messages per second among which such a seed chooses."""
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides a run."""
 
@@ -84,8 +94,19 @@ def _plan(seed: int, chance: Chance) -> Plan:
         resend_delay=Chance(seed, "terms").one((1.0, 10.0, 10.0)),
         calm=_CALM_END if Chance(seed, "calm").happens(_CALM_ENDS) else 0.0,
         duration=chance.one((20.0, 30.0, 60.0, 120.0)),
+        **_connections(seed),
         **work,
     )
+
+
+def _connections(seed: int) -> dict[str, Any]:
+    """The use of brokers; with a random generator of its own, as it was added last."""
+    chance = Chance(seed, "swarm", "connections")
+    found: dict[str, Any] = {"queue": chance.one(_QUEUES) if chance.happens(_QUEUED) else 0.0}
+    if chance.happens(_SINKS):
+        # A lease and a retry have the time of their node's clock, which may be minutes ahead.
+        found |= {"sink": 1.0, "sink_trouble": chance.one((0.0, 0.2)), "settling": _LONG_SETTLING}
+    return found
 
 
 def _faults(chance: Chance) -> Faults:

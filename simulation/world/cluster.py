@@ -6,8 +6,10 @@ import trio
 
 from simulation.world.balancer import Balancer
 from simulation.world.chance import Chance
+from simulation.world.destination import SimulatedDestination
 from simulation.world.host import Host
 from simulation.world.plan import Plan
+from simulation.world.queue import SimulatedQueue
 from simulation.world.receiver import URL, SimulatedReceiver
 from simulation.world.services import SharedStore, SimulatedBroker
 from simulation.world.surroundings import Surroundings, settings_of
@@ -30,8 +32,11 @@ class Cluster(Surroundings):
         patience = settings_of("any", plan).redis_timeout
         self.broker = SimulatedBroker(timeline, self.chance("broker"), patience)
         self.receiver = SimulatedReceiver(plan, timeline, self.chance("receiver"))
+        self.queues = self._queues()
+        self.destination = SimulatedDestination(plan, timeline, self.chance("destination"))
+        sinks = (self.destination,) if plan.sink else ()
         self.hosts = {
-            name: Host(name, self, self.store, self.broker, self.receiver)
+            name: Host(name, self, self.store, self.broker, self.receiver, self.queues, sinks)
             for name in plan.node_names
         }
         self.balancer = Balancer(self.hosts, timeline)
@@ -55,6 +60,16 @@ class Cluster(Surroundings):
     def balance(self, chance: Chance) -> Host | None:
         """The host to which the balancer sends a new connection; `None` if no host is up."""
         return self.balancer.choose(chance)
+
+    def _queues(self) -> tuple[SimulatedQueue, ...]:
+        """An ordered queue, and one for which the nodes compete; none if the plan uses none."""
+        kinds = {"line": True, "crowd": False} if self.plan.queue else {}
+        return tuple(
+            SimulatedQueue(
+                name, self.timeline, self.chance("queue", name), self.now_ms, ordered=ordered
+            )
+            for name, ordered in kinds.items()
+        )
 
     def _webhook(self) -> StoredSink:
         return StoredSink(

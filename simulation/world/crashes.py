@@ -28,6 +28,7 @@ from tocsin.actors.sinks.keeper import SinksKeeper
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
+from tocsin.server.ingest.connector import ConnectorActor
 from tocsin.server.key_watch import KeyWatcher
 from tocsin.server.websocket.session import WebSocketSession
 
@@ -52,6 +53,7 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "SpoolDrain": ((Drain, "_look"), (Drain, "_drain"), (Drain, "_forget")),
     "KeyWatch": ((KeyWatcher, "_look"),),
     "Sinks": ((SinksKeeper, "_look"),),
+    "Connector": ((ConnectorActor, "_settle"), (ConnectorActor, "_read_orders")),
     "Drainer": ((Drainer, "_say_goodbye"),),
     "Connection": ((WebSocketSession, "_handle"),),
 }

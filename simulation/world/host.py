@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import trio
 
 from simulation.world.chance import Chance
+from simulation.world.destination import SimulatedDestination
 from simulation.world.network import Arrival, Connection
 from simulation.world.node import Node, Request
+from simulation.world.queue import SimulatedQueue
 from simulation.world.scheduling import Process
 from simulation.world.services import FaultyStoreWay, SharedStore, SimulatedBroker
 from simulation.world.surroundings import Surroundings, settings_of
@@ -33,6 +35,8 @@ class Host:
         store: SharedStore,
         broker: SimulatedBroker,
         outbound: OutboundPort,
+        queues: Sequence[SimulatedQueue] = (),
+        sinks: Sequence[SimulatedDestination] = (),
     ) -> None:
         self.name = name
         self.clock = self.clock_least = self.clock_most = 0
@@ -41,6 +45,8 @@ class Host:
         self._store = store
         self._broker = broker
         self._outbound = outbound
+        self._queues = queues
+        self._sinks = sinks
         self._starts = 0
         self._is_silent = False
         self._told_to_stop: Node | None = None
@@ -101,7 +107,11 @@ class Host:
         way = FaultyStoreWay(
             self._store, self.name, process, around.timeline, chance, settings.store_timeout
         )
-        self.node = Node(settings, process, way, world, self._ports(), self._outbound)
+        connectors = tuple(queue.terms(process) for queue in self._queues)
+        sinks = tuple(sink.terms(process) for sink in self._sinks)
+        self.node = Node(
+            settings, process, way, world, self._ports(), self._outbound, connectors, sinks
+        )
         around.note(self.name, f"start {self._starts}")
         process.enter(around.nursery.start_soon, self._keep, self.node)
 
@@ -198,6 +208,9 @@ class Host:
     def _died(self) -> None:
         """The process was killed, perhaps within a step; `_bury` does the rest after that step."""
         self._broker.forget(self.bus_name)
+        if self.node is not None:
+            for queue in self._queues:
+                queue.forget(self.node.process)
         self._around.timeline.at(-math.inf, self._bury, self.node)
         self.node = None
 

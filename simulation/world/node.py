@@ -8,7 +8,7 @@ value and a connection is a `network.Connection`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ from tocsin.actors.delivery.connections import current_connection
 from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime.errors import ActorError, RestartLimitExceeded
 from tocsin.actors.runtime.supervisor import open_supervisor
+from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
@@ -29,6 +30,7 @@ from tocsin.server.api import OPERATIONS
 from tocsin.server.api.operation import Answer, Operation, Streamed
 from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole
+from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
@@ -76,13 +78,24 @@ class Node:
         world: World,
         ports: ClusterPorts | None,
         outbound: OutboundPort,
+        connectors: Sequence[ConnectorTerms] = (),
+        sinks: Sequence[SinkTerms] = (),
     ) -> None:
         self.process = process
         self._settings = settings
         self._world = world
         self._ports = ports
         self._verifier = token_verifier(settings, settings.jwt_secret)
-        self._trunk = Trunk(settings, store, world, self._verifier, ports, outbound=outbound)
+        self._trunk = Trunk(
+            settings,
+            store,
+            world,
+            self._verifier,
+            ports,
+            outbound=outbound,
+            connectors=connectors,
+            sinks=sinks,
+        )
         self._scope = trio.CancelScope()
         self._stop = trio.Event()
         self.services: Services | None = None

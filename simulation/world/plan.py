@@ -66,6 +66,15 @@ class Plan:
     """1 for a webhook that gets all receipts, 0 for none: then nothing of them is written."""
     webhook_trouble: float = 0.0
     """The share of batches that its receiver does not take in the first half of the run."""
+    queue: float = 0.0
+    """Messages per second that are put into the brokers' queues, all together; with 0 there are no
+    queues and no connectors."""
+    poison: float = 0.05
+    """The share of these messages that no node can ever store."""
+    sink: float = 0.0
+    """1 for a sink in a broker that gets all receipts, 0 for none."""
+    sink_trouble: float = 0.0
+    """The share of batches with which its broker is in trouble in the first half of the run."""
     looks: float = 0.5
     """Questions per second where some user is."""
     streams: float = 0.2

@@ -163,6 +163,10 @@ class SimulatedBroker(MemoryBroker):
         """The number of entries in the spool."""
         return len(self._entries.waiting)
 
+    def has_claim(self, key: str) -> bool:
+        """Whether a post with this claim has gone into the spool."""
+        return key in self._entries.claims
+
     def spool(self, node: str) -> MemorySpool:
         return _FarSpool(self._entries, lambda: self.reach(node))
 

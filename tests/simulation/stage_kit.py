@@ -29,12 +29,13 @@ class Stage:
     now: float = 0.0
     devices: list[Any] = field(default_factory=list)
     producers: list[Any] = field(default_factory=list)
+    queues: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.history = History(now=lambda: self.now)
         self.store = SharedStore(Chance(1, "store"))
         self.hosts = {name: a_host() for name in self.plan.node_names}
-        self.broker = SimpleNamespace(spooled=0)
+        self.broker = SimpleNamespace(spooled=0, has_claim=lambda key: False)
         self.timeline = SimpleNamespace(after=lambda *_: None)
         trio.run(self.store.open)
 

@@ -23,6 +23,7 @@ PLAN = Plan(
     sockets=1.0,
     bad_devices=1.0,
     disconnections=0.1,
+    queue=2.0,
     duration=15.0,
 )
 AWAY = Fault(at=6.0, kind="store_away", lasts=4.0, how="refuses")
@@ -51,5 +52,6 @@ def test_a_node_survives_that_somebody_fails(actor):
     verdict = simulate(plan, (crash, AWAY, STOPPED))
 
     assert verdict.violations == ()
-    told = ("actor failed", "frame failed")
+    # A connector ends its source, and not itself.
+    told = ("actor failed", "frame failed", "connector failed")
     assert any(line.what.endswith(told) and line.who == "a" for line in verdict.trace.lines())
