@@ -70,7 +70,9 @@ class Server:
         self._log = Path(data, "log")
         if self._tree is not None:
             environment["PYTHONPATH"] = str(self._tree)
-        command = [sys.executable, "-m", "tocsin", "serve", "--port", "0", "--data", data + "/d"]
+        self._data = Path(data, "d")
+        command = [sys.executable, "-m", "tocsin", "serve", "--port", "0"]
+        command += ["--data", str(self._data)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stderr=log, stdout=log, cwd=self._tree
@@ -139,6 +141,15 @@ class Server:
     def rss_bytes(self) -> int:
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def data_bytes(self) -> int:
+        """The size of all files in the node's data directory: with SQLite, its database."""
+        found = 0
+        for each in self._data.rglob("*"):
+            with suppress(FileNotFoundError):  # SQLite removes files of its own
+                found += each.stat().st_size
+        return found
 
     def metric(self, name: str) -> float:
         """The value of one metric, such as `tocsin_store_transactions_total`.

@@ -40,6 +40,8 @@ METRICS: Final[tuple[Metric, ...]] = (
         "How late the event loop woke a timer, four times a second: what everything waits for "
         "besides its own work.",
     ),
+    Metric("tasks", "gauge",
+        "Tasks of the event loop. Follows `tocsin_connections`; alone, it should stand still."),
     Metric("asyncio_faults", "counter",
         "Exceptions in asyncio that no task has collected (the drivers of Postgres and Redis live "
         "there); the log has their tracebacks, one in ten seconds."),
