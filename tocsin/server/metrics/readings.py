@@ -71,7 +71,8 @@ def _of_people(services: Services) -> Iterator[MetricValue]:
 
 def _of_deliveries(services: Services) -> Iterator[MetricValue]:
     timing = services.timing
-    yield MetricValue("publish_seconds", timing.requests)
+    for via, times in timing.requests.items():
+        yield MetricValue("publish_seconds", times, (via,))
     for path, spread in timing.pushes.items():
         yield MetricValue("publish_push_seconds", spread, (path,))
     for transport, counted in timing.by_transport.items():
