@@ -156,15 +156,24 @@ class Server:
 
         Raises `LookupError` if the node has no metric of that name.
         """
-        request = urllib.request.Request(
-            self.url + "/metrics", headers={"Authorization": "Bearer " + token("op", "admin")}
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read().decode()
-        match = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+        match = re.search(rf"^{name} (\S+)$", self.admin("/metrics"), re.MULTILINE)
         if match is None:
             raise LookupError(name)
         return float(match[1])
+
+    @property
+    def series(self) -> int:
+        """How many series the metrics have, those of histograms included."""
+        lines = self.admin("/metrics").splitlines()
+        return sum(1 for line in lines if line and not line.startswith("#"))
+
+    def admin(self, path: str) -> str:
+        """The answer to an operator's `GET` of *path*. Raises `OSError` if there is none."""
+        headers = {"Authorization": f"Bearer {token('op', 'admin')}"}
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text: str = answer.read().decode()
+        return text
 
     def wait_settled(self) -> None:
         """Wait until the store has had nothing to write for 0.3 s: the ledger is complete then."""

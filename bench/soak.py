@@ -15,7 +15,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from bench.server import SECRET, Server, token
+from bench.server import SECRET, Server
 
 _MINUTE: Final = 60.0
 """Seconds between two looks at the node."""
@@ -124,8 +123,8 @@ def watch(
 
 def look(server: Server, at: float) -> Minute:
     """The node at this moment."""
-    found = {name: float(value) for name, value in _READINGS.findall(_get(server, "/metrics"))}
-    tree = json.loads(_get(server, "/v1/admin/actors?limit=10000"))
+    found = {name: float(value) for name, value in _READINGS.findall(server.admin("/metrics"))}
+    tree = json.loads(server.admin("/v1/admin/actors?limit=10000"))
     return Minute(
         at=round(at, 1),
         cpu=round(found["process_cpu_seconds_total"], 1),
@@ -177,14 +176,6 @@ def table(minutes: Sequence[Minute]) -> str:
             f"| {each.tasks} | {each.actors} | {each.pushes} | {each.database / _MIB:.1f} |"
         )
     return "\n".join(lines)
-
-
-def _get(server: Server, path: str) -> str:
-    headers = {"Authorization": f"Bearer {token('soak', 'admin')}"}
-    request = urllib.request.Request(server.url + path, headers=headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 if __name__ == "__main__":
