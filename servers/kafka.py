@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import os
 import socket
 import struct
 import uuid
@@ -37,6 +39,13 @@ Configuration:
 PASSWORD: Final = "of-ada"
 """The password of the user `ada`, on the port with TLS and SASL."""
 _LOGIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
+
+_SCRAM_LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_SCRAM: Final = {"sha256": 1, "sha512": 2}
+"""The mechanisms by their hashes, as `AlterUserScramCredentials` numbers them."""
+_ALTER_SCRAM: Final = 51
+_ITERATIONS: Final = 4096
+"""Rounds of the salted password: Kafka takes no fewer."""
 
 
 class Kafka(UnprivilegedServer):
@@ -96,6 +105,27 @@ class Kafka(UnprivilegedServer):
         """Do *work* with a producer that has *options*."""
         self._with(AIOKafkaProducer, work, {"acks": "all", **options})
 
+    def add_scram_user(self, name: str, password: str) -> None:
+        """Let the user *name* in by SCRAM, with SHA-256 and SHA-512 (`kafka-configs` would start a
+        Java for it).
+        """
+        for algorithm, mechanism in _SCRAM.items():
+            salt = os.urandom(16)
+            salted = hashlib.pbkdf2_hmac(algorithm, password.encode(), salt, _ITERATIONS)
+            # No deletions, and one line; lengths of arrays are written with one added.
+            body = (
+                b"\x01\x02" + _compact(name.encode()) + struct.pack(">bi", mechanism, _ITERATIONS)
+            )
+            self._alter_scram(body + _compact(salt) + _compact(salted) + b"\0\0")
+
+    def _alter_scram(self, body: bytes) -> None:
+        head = struct.pack(">hhih", _ALTER_SCRAM, 0, 7, 1) + b"x" + b"\0"
+        with socket.create_connection(("127.0.0.1", self.port), START_TIMEOUT) as connection:
+            connection.sendall(struct.pack(">i", len(head + body)) + head + body)
+            answer = connection.recv(4096)
+        # At the end: an error's number, its text (none), and two tags (none).
+        assert answer.endswith(b"\0" * 5), answer
+
     def _with(
         self,
         client_type: Any,
@@ -125,7 +155,9 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
 ssl.keystore.type=PEM
 ssl.keystore.location={self.directory}/server.pem
-sasl.enabled.mechanisms=PLAIN
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={_SCRAM_LOGIN} required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={_SCRAM_LOGIN} required;
 listener.name.sasl_ssl.plain.sasl.jaas.config={_LOGIN} required user_ada="{PASSWORD}";
 log.dirs={self.directory}/data
 offsets.topic.replication.factor=1
@@ -145,6 +177,11 @@ background.threads=2
 log.cleaner.enable=false
 auto.create.topics.enable=false
 """
+
+
+def _compact(data: bytes) -> bytes:
+    """*data* of fewer than 127 bytes, with its length and one, as the newer requests have it."""
+    return bytes([len(data) + 1]) + data
 
 
 def _id() -> str:

@@ -32,7 +32,7 @@ from tocsin.persistence.brokers.kafka_calls import KafkaBrokers
 from tocsin.persistence.brokers.memory import MemoryQueue
 from tocsin.persistence.brokers.sqs_client import SqsPlace
 from tocsin.persistence.loop_faults import LoopFaults
-from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.sink import BrokerSink, SinkMessage
 from tocsin.persistence.source import BrokerMessage, Source, SourceAway, SourceElsewhere
 
 WAIT = 20.0
@@ -48,6 +48,8 @@ class Queue(Protocol):
     faults: LoopFaults
     is_ordered: bool
 
+    @property
+    def name(self) -> str: ...
     def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None: ...
     def table(self) -> dict[str, object]: ...
     def connect(self, node: str = "a") -> AbstractAsyncContextManager[Source]: ...
@@ -61,6 +63,10 @@ class InMemory:
     def __init__(self) -> None:
         self.faults = LoopFaults()
         self.queue = MemoryQueue()
+
+    @property
+    def name(self) -> str:
+        return self.queue.name
 
     def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None:
         for body in bodies:
@@ -101,6 +107,10 @@ class RedisStream:
             delete=delete,
         )
 
+    @property
+    def name(self) -> str:
+        return self.place.stream
+
     def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None:
         flat = [text for pair in (headers or {}).items() for text in pair]
         for body in bodies:
@@ -140,6 +150,10 @@ class RabbitQueue:
         )
         if make:
             self.server.declare(self.place.queue)
+
+    @property
+    def name(self) -> str:
+        return self.place.queue
 
     def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None:
         async def publish(channel: Any) -> None:
@@ -194,6 +208,10 @@ class KafkaTopic:
         )
         if make:
             server.create_topic(self.place.topics[0], partitions)
+
+    @property
+    def name(self) -> str:
+        return self.place.topics[0]
 
     def put(
         self,
@@ -251,6 +269,10 @@ class SqsQueue:
         """Make the queue; one of the same name has to be gone."""
         attributes = {"FifoQueue": "true"} if self.place.is_fifo else {}
         self.server.call("CreateQueue", QueueName=self.place.name, Attributes=attributes)
+
+    @property
+    def name(self) -> str:
+        return self.place.name
 
     def put(self, *bodies: bytes, headers: Mapping[str, str] | None = None) -> None:
         attributes = {
@@ -319,10 +341,10 @@ def numbered(count: int) -> list[bytes]:
     return [b"%d" % number for number in range(count)]
 
 
-def receipts(first: int, count: int) -> list[ReceiptMessage]:
+def receipts(first: int, count: int) -> list[SinkMessage]:
     """Receipts numbered from *first* on; the number is the body."""
     return [
-        ReceiptMessage(
+        SinkMessage(
             id=f"e-{number}",
             kind="delivered",
             key="ada",

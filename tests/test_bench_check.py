@@ -43,7 +43,7 @@ def test_a_cost_that_looks_dearer_is_measured_again_and_that_decides():
     assert told["push"].dearer
 
 
-def test_what_does_not_look_dearer_is_not_measured_again():
+def test_a_scenario_that_does_not_look_dearer_is_not_measured_again():
     def measure(count):
         asked.append(count)
         return [({"POST": 100.0}, {"POST": 100.0})] * count

@@ -76,7 +76,7 @@ def test_everything_that_is_wrong_is_said_at_once_and_no_secret():
 
 
 @pytest.mark.parametrize("raw", ["{", "[]", "7", 7, {str(number): {} for number in range(65)}])
-def test_what_is_no_tables_is_refused(raw):
+def test_a_file_without_its_tables_is_refused(raw):
     with pytest.raises(ValueError, match=r"is not|has more"):
         read_connectors(raw)
 
@@ -100,6 +100,36 @@ def test_a_connector_is_made_for_each_table():
     assert (made[0].wait, made[3].wait) == (1.0, 9.0)
     assert made[0].key_longer_ms == 6 * 86_400_000
     assert made[0].loop_faults() == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "more", "name"),
+    [
+        (REDIS, {}, "s.dead"),
+        (RABBIT, {"dead_letter_exchange": "dlx"}, "q.dead"),
+        (KAFKA, {"topics": ["t", "u"]}, "t.dead"),
+        (SQS, {}, "q-dead"),
+        (SQS, {"queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q.fifo"}, "q-dead.fifo"),
+        (SQS, {"dead_letters_to": "graves"}, "graves"),
+        (KAFKA, {"dead_letters_to": "graves"}, "graves"),
+    ],
+)
+def test_dead_messages_may_go_to_a_place_at_the_broker(table, more, name):
+    tables = {"a": table | more, "b": table | more | {"dead_letters": "broker"}}
+    stored, moved = read_connectors(tables)
+    assert (stored.dead_place, moved.dead_place) == (None, name)
+    made = make_connectors(Settings(node="n", connectors=(stored, moved)))
+    assert made[0].dead_letters is None
+    assert made[1].dead_letters is not None
+
+
+@pytest.mark.parametrize(
+    ("table", "to"), [(REDIS, "s"), (KAFKA | {"topics": ["t", "u"]}, "u"), (SQS, "q")]
+)
+def test_dead_messages_do_not_go_back_to_where_they_come_from(table, to):
+    tables = {"a": table | {"dead_letters": "broker", "dead_letters_to": to}}
+    with pytest.raises(SettingsError, match="moves messages back"):
+        make_connectors(Settings(node="n", connectors=read_connectors(tables)))
 
 
 @pytest.mark.parametrize(
@@ -131,6 +161,20 @@ def test_a_queue_of_sqs_needs_a_region_and_credentials(monkeypatch, table, said)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     with pytest.raises(SettingsError, match=said):
         make_connectors(Settings(node="n", connectors=read_connectors({"a": table})))
+
+
+def test_credentials_of_sqs_may_be_those_of_a_role(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    table = {name: SQS[name] for name in ("kind", "queue_url")}
+    [instance] = read_connectors({"a": table | {"credentials": "instance"}})
+    assert len(make_connectors(Settings(node="n", connectors=(instance,)))) == 1
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/token")
+    settings = Settings(node="n", connectors=read_connectors({"a": table}))
+    with pytest.raises(SettingsError, match="no AWS_ROLE_ARN"):
+        make_connectors(settings)
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/r")
+    assert len(make_connectors(settings)) == 1
 
 
 def test_credentials_of_sqs_may_come_from_the_environment(monkeypatch):

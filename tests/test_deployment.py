@@ -128,7 +128,7 @@ def test_the_file_has_no_secret_in_it_nor_a_default_for_one(services):
                 assert value.removeprefix("/run/secrets/") in service["secrets"]
 
 
-def test_who_needs_a_secret_has_it_and_no_others(services):
+def test_a_service_has_the_secrets_that_it_needs_and_no_others(services):
     needs = {name: set(service.get("secrets", ())) for name, service in services.items()}
     nodes = {"node-database", "redis", "jwt-secret"}
     assert needs == {
@@ -159,7 +159,7 @@ def test_nodes_are_given_settings_that_they_understand(made):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_nobody_in_it_is_root_or_can_write_beside_the_volumes(services):
+def test_no_service_is_root_or_can_write_beside_the_volumes(services):
     for name, service in services.items():
         assert service["read_only"], name
         assert service["cap_drop"] == ["ALL"], name
@@ -263,7 +263,7 @@ def _roles() -> str:
 # --- The balancer ---------------------------------------------------------------------------------
 
 
-def test_nobody_is_killed_who_is_still_saying_goodbye(services):
+def test_no_node_is_killed_while_it_is_saying_goodbye(services):
     for name in (*NODES, "haproxy"):
         assert read_duration(services[name]["stop_grace_period"]) > Settings().drain_time + 5
 

@@ -121,7 +121,7 @@ def test_all_that_is_copied_is_there_and_gets_past_the_ignored():
         assert f"!{source}" in allowed
 
 
-def test_what_the_image_copies_is_all_of_the_program(image):
+def test_the_image_copies_all_of_the_program(image):
     """As a wheel has it: with what is no code, and the client's package."""
     for folder, inside in {
         "tocsin": "tocsin",

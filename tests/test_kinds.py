@@ -31,7 +31,7 @@ def test_durations_are_read_in_every_unit(written, seconds):
     "written",
     ["", "s", "10 sec", "1e3", "inf", "nan", float("inf"), True, "\u0661s", [10], "9" * 400],
 )
-def test_what_is_no_duration_is_refused(written):
+def test_a_text_that_is_no_duration_is_refused(written):
     with pytest.raises(ValueError, match="not a duration"):
         kinds.read_duration(written)
 
@@ -50,7 +50,7 @@ def test_sizes_are_read_in_every_unit(written, size):
 
 
 @pytest.mark.parametrize("written", ["", "1MB", "1.5MiB", "MiB", True, 1.0, "1 mib"])
-def test_what_is_no_size_is_refused(written):
+def test_a_text_that_is_no_size_is_refused(written):
     with pytest.raises(ValueError, match="not a size"):
         kinds.read_size(written)
 
@@ -61,7 +61,7 @@ def test_a_shown_size_reads_back_the_same(size):
 
 
 @pytest.mark.parametrize("written", ["", "1.0", "ten", True, 1.0, None])
-def test_what_is_no_whole_number_is_refused(written):
+def test_a_text_that_is_no_whole_number_is_refused(written):
     with pytest.raises(ValueError, match="not a whole number"):
         kinds.read_count(written)
 
@@ -98,7 +98,7 @@ def test_origins_of_apps_are_kept_as_they_are(origin):
         *("file://a", "file:///", "data:text", "blob://a", "app://", "://a", "1a://b", "a b://c"),
     ],
 )
-def test_what_is_no_origin_is_refused(written):
+def test_a_text_that_is_no_origin_is_refused(written):
     with pytest.raises(ValueError, match="not an origin"):
         kinds.read_origins(written)
 
@@ -113,7 +113,7 @@ def test_what_is_no_origin_is_refused(written):
         ("NULL", "sandboxed"),
     ],
 )
-def test_what_would_let_everybody_in_is_no_origin_and_it_is_said_why(written, why):
+def test_an_origin_that_would_let_every_page_in_is_refused_with_the_reason(written, why):
     with pytest.raises(ValueError, match=why):
         kinds.read_origins(["https://app.example.com", written])
 
@@ -127,7 +127,7 @@ def test_hosts_are_one_or_several():
 
 
 @pytest.mark.parametrize("written", ["", " ", ",", [], ["a", ""], 1, "a b", "http://a", "a\n\tb"])
-def test_what_is_no_host_is_refused(written):
+def test_a_text_that_is_no_host_is_refused(written):
     with pytest.raises(ValueError, match=r"is empty|not an address or a name|not a list"):
         kinds.read_hosts(written)
 
@@ -141,7 +141,7 @@ def test_networks_are_addresses_and_ranges_of_both_families():
 
 
 @pytest.mark.parametrize("written", ["proxy", "10.0.0.7/8", "10.0.0/8", "fd00::/129", "*", "[::1]"])
-def test_what_is_no_network_is_refused(written):
+def test_a_text_that_is_no_network_is_refused(written):
     with pytest.raises(ValueError, match="not an address, nor a network"):
         kinds.read_networks(written)
 
@@ -156,7 +156,7 @@ def test_a_claim_is_one_name_whatever_it_looks_like(written):
 @pytest.mark.parametrize(
     "written", ["", "two words", 'a"b', "a\\b", "é", "x" * 257, "exp", "scope"]
 )
-def test_what_can_name_no_user_is_no_claim(written):
+def test_a_name_that_can_hold_no_user_is_no_claim(written):
     with pytest.raises(ValueError, match="is "):
         kinds.read_claim(written)
 

@@ -221,7 +221,7 @@ def test_long_texts_and_lists_are_cut(lines):
         ("see https://example.com/a@b", "see https://example.com/a@b"),
     ],
 )
-def test_what_looks_like_a_credential_is_masked_wherever_it_stands(lines, text, masked):
+def test_a_text_like_a_credential_is_masked_wherever_it_stands(lines, text, masked):
     logging.getLogger("hypercorn.access").info("%s", text)
     ours().info("seen", text=text)
     assert lines()[0]["event"] == masked
@@ -268,7 +268,7 @@ def test_a_method_of_credentials_costs_nothing_and_shows_nothing(lines):
     assert line["method"] == "eyJ[hidden]"
 
 
-def test_what_people_do_is_written_whatever_the_level():
+def test_audit_lines_are_written_at_every_level():
     stream = io.StringIO()
     logs.configure("json", "error", stream)
     ours().warning("not this")
@@ -288,7 +288,7 @@ def test_what_people_do_is_written_whatever_the_level():
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpcore", "httpcore.http11"])
-def test_what_fetches_the_keys_does_not_write_their_address(lines, library):
+def test_the_fetch_of_the_keys_does_not_log_their_address(lines, library):
     logging.getLogger(library).info("HTTP Request: GET https://id.example/keys?code=hunter2")
     assert lines() == []
 

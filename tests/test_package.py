@@ -210,7 +210,7 @@ def files_in(directory: Path) -> list[Path]:
     ]
 
 
-def test_what_is_shown_on_an_index_leads_nowhere_that_is_not_there(metadata):
+def test_the_links_of_the_page_on_an_index_lead_somewhere(metadata):
     text = str(metadata.get_payload())
     assert text.startswith("# Tocsin")
     assert not re.findall(r"\]\((?!https://)[^)]*\)|<img|!\[", text)

@@ -56,7 +56,7 @@ def test_the_driver_is_told_user_password_and_database(password):
     assert (params.user, params.password, params.database) == ("ann@host", password, "my data")
 
 
-def test_what_an_option_says_goes_before():
+def test_an_option_goes_before_the_address():
     dsn = parse_postgres("postgres://a:b@db/d?user=u&password=p%2Bw&dbname=x").dsn
     params = as_the_driver_reads(dsn)[1]
     assert (params.user, params.password, params.database) == ("u", "p+w", "x")
@@ -83,7 +83,7 @@ def test_the_authorities_of_the_system_verify_the_host_as_well():
     assert params.ssl.verify_mode is ssl.CERT_REQUIRED
 
 
-def test_what_providers_add_is_honoured():
+def test_the_options_that_providers_add_are_honoured():
     address = parse_postgres(
         f"{BASE}?sslmode=require&channel_binding=prefer&gssencmode=disable&connect_timeout=15"
         "&keepalives=1&keepalives_idle=30&keepalives_interval=5&keepalives_count=2"
@@ -143,7 +143,7 @@ def test_of_several_hosts_the_one_that_can_be_written_to_is_wanted():
         ("sslmode", "'sslmode' without a value"),
     ],
 )
-def test_what_cannot_be_had_is_refused_with_what_to_do(option, says):
+def test_an_option_that_cannot_be_had_is_refused_with_a_remedy(option, says):
     with pytest.raises(ValueError, match=says):
         read_database(f"postgres://u:hunter2@db/d?{option}")
 

@@ -214,7 +214,7 @@ def test_the_same_log_is_there_with_plain_curl(desk):
 
 
 @pytest.mark.parametrize("document", [README, OPERATIONS, SECURITY], ids=lambda path: path.name)
-def test_what_a_document_links_to_is_there(document):
+def test_the_links_of_a_document_lead_somewhere(document):
     targets = re.findall(r"\]\((?!http)([^)#]+)", document.read_text())
     assert targets
     assert [target for target in targets if not (document.parent / target).exists()] == []

@@ -91,7 +91,7 @@ def test_processes_that_start_at_once_end_with_the_same_secret(tmp_path):
     assert secrets == {(data / "jwt-secret").read_text() + "\n"}
 
 
-def test_whoever_is_second_takes_the_secret_of_the_first(tmp_path):
+def test_the_second_process_takes_the_secret_of_the_first(tmp_path):
     settings = Settings(data=tmp_path)
 
     def overtaken(count):

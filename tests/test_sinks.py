@@ -10,7 +10,7 @@ import tomllib
 import pytest
 
 from servers.node import ROOT
-from tocsin.protocol.receipts import EVERYTHING
+from tocsin.protocol.receipts import USUAL
 from tocsin.settings import Settings
 from tocsin.settings.setting import SettingsError
 from tocsin.settings.sinks import SINK_KINDS, read_sinks
@@ -39,7 +39,7 @@ def test_a_sink_is_made_for_each_table():
     ]
     assert [each.by_notification for each in made] == [False, True, False, False]
     assert (made[0].filter.events, made[2].filter.events) == (
-        EVERYTHING.events,
+        USUAL.events,
         ("read",),
     )
     assert (made[3].filter.categories, made[3].batch_max, made[0].batch_max) == (

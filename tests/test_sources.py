@@ -76,7 +76,7 @@ def test_every_source_wins_over_the_default_and_is_named_as_the_origin(give, sou
     assert origin in resolved.origins["jwt_secret"]
 
 
-def test_what_is_given_nowhere_is_the_default():
+def test_a_setting_given_nowhere_has_its_default():
     assert resolve({}, {}).origins["port"] == "default"
 
 
@@ -261,7 +261,7 @@ def test_a_contradiction_names_the_origins_of_both_sides():
     assert "store_timeout: flag --store-timeout, request_timeout: default" in text
 
 
-def test_what_contradicts_an_unreadable_setting_is_not_reported():
+def test_a_contradiction_to_an_unreadable_setting_is_not_reported():
     assert "not a duration" in problem({"store_timeout": "2m", "request_timeout": "x"}, {})
 
 
@@ -286,5 +286,5 @@ def test_a_short_secret_is_refused_unseen():
     assert "hunter2" not in text
 
 
-def test_what_was_given_is_in_no_repr(give):
+def test_a_given_secret_is_in_no_repr(give):
     assert SECRET["flag"] not in repr(resolve(*give(("flag",))))

@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from tocsin.broker_access import kafka_brokers, needs, sqs_place
+from tocsin.broker_access import kafka_brokers, needs, sqs_place, table_problem
 from tocsin.persistence.loop_faults import LoopFaults
+from tocsin.persistence.sink import ConnectSink
 from tocsin.persistence.source import Connect
 from tocsin.server.connector_status import TAKE_WAIT, ConnectorTerms
 from tocsin.settings import Settings
@@ -51,7 +52,47 @@ def _terms(table: ConnectorTable, settings: Settings, key_longer_ms: int) -> Con
         key_longer_ms=key_longer_ms,
         wait=table.wait if isinstance(table, SqsConnector) else TAKE_WAIT,
         loop_faults=lambda: faults.count,
+        dead_letters=_dead_letters(table, faults),
     )
+
+
+def _dead_letters(table: ConnectorTable, faults: LoopFaults) -> ConnectSink | None:
+    """The place at the broker of *table* for messages that can never be stored, if there is one."""
+    name = table.dead_place
+    if name is None:
+        return None
+    if name in (table.taken_from, *getattr(table, "topics", ())):
+        wrong = f"which moves messages back to {name}, from where it takes them"
+        raise table_problem("connectors", table, wrong, "name another place in dead_letters_to")
+    match table:
+        case RedisConnector():
+            from tocsin.persistence.brokers import redis_sink
+
+            stream = redis_sink.StreamEnd(url=table.url, stream=name, length_max=None)
+            return partial(redis_sink.connect_sink, stream, faults)
+        case RabbitConnector():
+            from tocsin.persistence.brokers import rabbitmq_sink
+
+            exchange = rabbitmq_sink.ExchangePlace(
+                url=table.url,
+                exchange=table.dead_letter_exchange,
+                routing_key=name,
+                ca_file=table.ca_file,
+            )
+            return partial(rabbitmq_sink.connect_sink, exchange, faults)
+        case KafkaConnector():
+            from tocsin.persistence.brokers import kafka_sink
+
+            topic = kafka_sink.TopicPlace(brokers=kafka_brokers(table), topic=name)
+            return partial(kafka_sink.connect_sink, topic, faults)
+        case SqsConnector():
+            from tocsin.persistence.brokers import sqs_sink
+
+            url = f"{table.queue_url.rpartition('/')[0]}/{name}"
+            queue = replace(sqs_place("connectors", table, table), url=url)
+            return partial(sqs_sink.connect_sink, queue)
+        case _:
+            raise AssertionError(table)
 
 
 def _connect(table: ConnectorTable, node: str, faults: LoopFaults) -> Connect:

@@ -174,7 +174,7 @@ class Acceptance(Check):
 
     def _judge_changes(self, id_: str, stored: _Stored) -> None:
         for request in self._posts.withdrawals.get(id_, ()):
-            if request.status in ACCEPTED and stored.standing not in ("withdrawn", "expired"):
+            if request.status in ACCEPTED and stored.standing != "withdrawn":
                 self.violated("P1", id_, f"{_told(request)}, and is {stored.standing}")
         if stored.standing == "active" and stored.collapse_key is None:
             for name in _FIELDS:

@@ -38,11 +38,10 @@ _GIVEN_UP: Final = """
     WHERE notification_id = ? AND user_id = ? AND device_id = ? AND dead_reason IS NOT NULL
 """
 _BEHIND: Final = """
-    SELECT s.user_id, s.topic
+    SELECT s.user_id, s.topic, s.active
     FROM subscriptions AS s
     JOIN topics AS t ON t.topic = s.topic
     WHERE s.position < t.head
-    LIMIT 1
 """
 _LOOK: Final = LEISURE + 3.0
 """Seconds after which a node has surely looked into the store, and has brought what it found."""
@@ -130,15 +129,22 @@ class Convergence(Check):
             self.violated("P1", name, wrong)
 
     def _unheard(self) -> str | None:
-        """A user who was not brought an entry of a topic, of which the bus may have lost the news.
+        """A user who was not brought an entry of a topic, because the bus may have lost the news of
+        it, or the user's device is between two polls.
 
-        The next look into the store finds it (docs/cluster.md); `brought` judges how soon a user
-        gets what the bus has not lost.
+        The next look into the store finds it (docs/cluster.md), or the next poll; `brought` judges
+        how soon a user gets what the bus has not lost.
         """
-        if not self.history.troubles.touch_by(self.now - _LOOK, self.now, "bus", "bus_noisy"):
-            return None
-        rows = self.cluster.store.rows(_BEHIND)
-        return f"{rows[0][0]} was not brought an entry of {rows[0][1]}" if rows else None
+        is_noisy = self.history.troubles.touch_by(self.now - _LOOK, self.now, "bus", "bus_noisy")
+        pausing = {
+            device.user
+            for device in self.devices
+            if device.session is not None and device.session.pauses
+        }
+        for user, topic, is_active in self.cluster.store.rows(_BEHIND):
+            if is_noisy or (is_active and user in pausing):
+                return f"{user} was not brought an entry of {topic}"
+        return None
 
     # --- Devices and the store -------------------------------------------------------------------
 

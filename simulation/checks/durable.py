@@ -3,11 +3,13 @@
 An acknowledgment counts once it has been at its node for some seconds without trouble of the node
 or the store. A device may need old changes again if it goes back: with an older cursor, with `"0"`,
 after a reset, or after its removal. So what this check compares are sessions without a cursor: they
-start where the acknowledgments end.
+start where the acknowledgments end. A request with an older cursor that reached a stopped process
+is carried out when the process goes on, however long its client has been elsewhere.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,6 +31,8 @@ class _Memory:
 
     acknowledged: dict[int, tuple[float, SessionStory]] = field(default_factory=dict)
     waiting: dict[SessionStory, dict[int, str]] = field(default_factory=dict)
+    named: dict[SessionStory, float] = field(default_factory=dict)
+    """The sessions that named a cursor, and when each was over."""
     """By session: the changes heard and not acknowledged, sequence to id."""
     has_gone_back: bool = False
     """Whether the device went back. From then on, acknowledgments by ids that leave gaps do not
@@ -62,8 +66,13 @@ class Durable(Check):
         elif session.hello is not None:
             memory.start(sequence_of(session.hello))
         memory.waiting[session] = {}
+        if session.hello is not None:
+            memory.named[session] = math.inf
 
     def ended(self, session: SessionStory) -> None:
+        named = self._memories[session.user, session.device].named
+        if session in named:
+            named[session] = self.now
         # Its acknowledgments may still be on their way.
         self.cluster.timeline.after(_WRITTEN, self._forget, session)
 
@@ -136,6 +145,12 @@ class Durable(Check):
         if troubles.touch(at - 1.0, at + _WRITTEN, *self.answerable(where)) or any(
             troubles.touch_by(at - _REGAINED, at, who, "store_away")
             for who in (where.host, "store")
+        ):
+            return
+        if any(
+            sequence_of(named.hello or "0") < sequence
+            and troubles.touch_by(named.began_at, over_at, named.host, "stopped")
+            for named, over_at in memory.named.items()
         ):
             return
         text = f"{sequence} came, which was acknowledged at {where.host} at {at:.3f}"

@@ -41,6 +41,11 @@ class PollSession(Session):
         if self._asking is not None:
             self._asking.abandon()
 
+    @property
+    def pauses(self) -> bool:
+        """Whether no poll is under way."""
+        return self._asking is None
+
     def _watch(self) -> None:
         """Do nothing: a poll has a time-out of its own."""
 

@@ -290,6 +290,11 @@ class Session:
     # --- Position --------------------------------------------------------------------------------
 
     @property
+    def pauses(self) -> bool:
+        """Whether the device is away for a moment, between two polls."""
+        return False
+
+    @property
     def _shows(self) -> bool:
         """Whether this session writes to the screen."""
         return self.device.shows(self)

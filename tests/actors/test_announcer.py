@@ -47,7 +47,7 @@ def test_a_letter_whose_notification_lives_again_tells_when_that_expires():
     assert heard.calls == [("head_moved", "ann", 5)]
 
 
-def test_who_had_what_has_expired_is_told_to_count_again():
+def test_users_with_an_expired_notification_are_told_to_count_again():
     heard: Any = Heard()
 
     Announcer(heard, heard, heard)(Expired(2, None, ("news",), ("ann", "bob")))
@@ -57,7 +57,7 @@ def test_who_had_what_has_expired_is_told_to_count_again():
     assert heard.calls == [("advanced", "news"), *users]
 
 
-def test_who_arrives_is_present_in_their_topics_unless_they_have_left():
+def test_a_user_who_arrives_is_present_in_the_topics_unless_gone():
     heard: Any = Heard("ann")
 
     for user in ("ann", "bob"):
@@ -94,7 +94,7 @@ def test_a_session_that_has_no_room_for_an_acknowledgment_does_not_keep_it_from_
     assert [name for name, *_ in heard.calls] == ["announce"]
 
 
-def test_what_is_the_same_for_all_is_made_once_however_many_news_bring_it():
+def test_the_shared_part_of_a_change_is_made_once_however_many_news_bring_it():
     heard: Any = Heard()
     shared: list[object] = []
 

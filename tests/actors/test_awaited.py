@@ -15,7 +15,7 @@ def test_the_last_acknowledgment_that_is_expected_is_told_from_the_others():
     assert "n1" not in awaited
 
 
-def test_those_that_take_too_long_are_given_up():
+def test_answers_that_take_too_long_are_given_up():
     awaited = Awaited()
     awaited.expect("old", 1, 0.0)
     awaited.expect("new", 1, 1.0)
@@ -33,7 +33,7 @@ def test_a_change_adds_to_what_is_expected_and_begins_its_time_anew():
     assert awaited.counts() == {"n1": 3}
 
 
-def test_what_is_forgotten_is_not_given_up():
+def test_a_forgotten_answer_is_not_given_up():
     awaited = Awaited()
     awaited.expect("n1", 1, 0.0)
     awaited.forget("n1")

@@ -48,7 +48,7 @@ def takes(backlog: Backlog[Asked]) -> list[list[Asked]]:
     return found
 
 
-def test_what_is_for_a_few_goes_together_in_the_order_of_arrival():
+def test_commands_for_few_users_go_together_in_the_order_of_arrival():
     asked = [post(f"key:{number % 7}") for number in range(900)]
     assert takes(filled(*asked)) == [asked]
 
@@ -72,13 +72,13 @@ def test_the_posts_of_one_party_keep_their_order_whatever_their_size():
     assert takes(filled(*asked)) == expected
 
 
-def test_those_who_post_to_many_take_turns():
+def test_producers_that_post_to_many_take_turns():
     shop, bank = [post("shop", 800) for _ in range(3)], [post("bank", 800) for _ in range(2)]
     found = takes(filled(*shop, *bank))
     assert found == [[shop[0]], [bank[0]], [shop[1]], [bank[1]], [shop[2]]]
 
 
-def test_who_comes_while_others_have_much_to_write_is_alone_in_the_next_transaction():
+def test_a_small_post_among_large_ones_is_alone_in_the_next_transaction():
     backlog = filled(*(post("shop", 1000) for _ in range(50)))
     backlog.take()
     for number in range(40):
@@ -120,7 +120,7 @@ def test_the_lane_of_a_line_counts_and_not_what_the_command_would_have():
     assert takes(filled(*asked)) == [[each] for each in asked]
 
 
-def test_what_is_cleared_comes_in_the_order_of_arrival():
+def test_a_cleared_backlog_comes_in_the_order_of_arrival():
     asked = [post("a", 600), post("b", 600), post("a"), post("c")]
     backlog = filled(*asked)
     assert backlog.clear() == asked

@@ -20,7 +20,7 @@ SOON = 0.2
 """Seconds in which a living bus has brought everything; nobody reconciles in that time."""
 
 
-async def test_what_is_posted_on_one_node_reaches_the_device_on_another_without_a_read(
+async def test_a_post_on_one_node_reaches_the_device_on_another_without_a_read(
     autojump_clock,
 ):
     async with a_cluster("a", "b") as cluster:
@@ -74,7 +74,7 @@ async def test_a_topic_reaches_those_who_are_in_it_wherever_they_are(autojump_cl
         assert stranger.titles == ["to all"]
 
 
-async def test_who_joins_a_topic_on_another_node_gets_what_comes_next(autojump_clock):
+async def test_a_user_subscribed_on_another_node_gets_the_next_publish(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         await cluster["a"].write(Subscribe("news", ("ada",), 1000))
@@ -254,7 +254,7 @@ async def test_a_device_that_moved_within_a_gap_is_replaced(autojump_clock):
         assert (old.closing, new.closing) == (Closing.REPLACED, None)
 
 
-async def test_what_a_node_could_not_say_of_a_device_in_time_it_does_not_say_late(autojump_clock):
+async def test_an_arrival_that_could_not_be_announced_in_time_is_not_announced_late(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         cluster.broker.cut("a")
         await pass_time(2)
@@ -306,7 +306,7 @@ async def test_of_two_that_came_at_once_while_the_bus_was_away_one_stays(autojum
         assert sorted(str(each.closing) for each in devices) == ["4409", "None"]
 
 
-async def test_who_came_first_is_known_however_late_it_is_said(autojump_clock):
+async def test_the_older_connection_is_replaced_however_late_the_envelope(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         old = await cluster["b"].device()
         await pass_time(SOON)
@@ -341,7 +341,9 @@ async def test_a_user_is_disconnected_on_all_nodes(autojump_clock):
         assert bob.closing is None
 
 
-async def test_what_the_store_has_noted_of_a_device_its_session_hears_of_elsewhere(autojump_clock):
+async def test_a_change_of_a_device_in_the_store_reaches_its_session_on_another_node(
+    autojump_clock,
+):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         await cluster["a"].post("ada")

@@ -32,7 +32,7 @@ async def test_a_bridge_that_failed_is_started_again_and_hears_what_it_heard(aut
         assert cluster["b"].bus.available
 
 
-async def test_what_a_bridge_was_saying_when_it_failed_is_said_by_the_next(autojump_clock):
+async def test_an_envelope_in_the_hands_of_a_failed_bridge_is_published_by_the_next(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         bus = cluster["a"].port

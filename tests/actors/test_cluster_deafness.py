@@ -90,7 +90,7 @@ async def test_a_bus_that_is_away_is_told_at_once_and_so_is_its_return(autojump_
         assert cluster["b"].bus.statistics.found == found
 
 
-async def test_what_was_said_before_does_not_prove_that_anything_is_heard_now(autojump_clock):
+async def test_an_old_sign_of_life_does_not_prove_that_the_bus_is_heard_now(autojump_clock):
     """A process that was stopped finds in its socket what was said before."""
     async with a_cluster("a") as cluster:
         port = cluster["a"].port
@@ -152,7 +152,9 @@ async def test_a_sign_of_life_from_before_a_failure_proves_nothing(autojump_cloc
         assert not cluster["a"].bus.available
 
 
-async def test_who_arrives_while_the_bus_is_away_is_told_so_and_not_kept_waiting(autojump_clock):
+async def test_a_device_that_arrives_while_the_bus_is_away_is_told_so_without_a_wait(
+    autojump_clock,
+):
     async with a_cluster("a", "b") as cluster:
         cluster.broker.stop()
         await pass_time(1.5)
@@ -184,7 +186,7 @@ async def test_a_bus_that_hangs_keeps_nobody_waiting_for_long(autojump_clock):
         assert trio.current_time() - before < 0.1
 
 
-async def test_who_went_on_unheard_is_looked_after_when_the_channel_is_heard(autojump_clock):
+async def test_a_session_on_an_unheard_channel_is_reconciled_when_it_is_heard(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         bus = cluster["b"].port
         subscribe = bus.subscribe

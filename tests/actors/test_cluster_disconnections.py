@@ -70,7 +70,7 @@ async def test_where_nobody_can_be_kept_those_who_hear_are_told(autojump_clock):
         assert deaf.closing is Closing.DISCONNECTED
 
 
-async def test_what_could_not_be_said_is_said_when_the_bus_is_back(autojump_clock):
+async def test_a_disconnection_is_announced_when_the_bus_is_back(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         cluster.broker.cut("a")

@@ -35,7 +35,7 @@ def spoil(cluster: Cluster, spoiled) -> None:
 # --- Envelopes that are published ---------------------------------------------------------------
 
 
-async def test_what_is_lost_is_found_and_in_its_place(autojump_clock):
+async def test_lost_envelopes_are_made_good_and_pushes_stay_in_order(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         chance = random.Random(7)
@@ -86,7 +86,7 @@ async def test_a_post_to_a_topic_that_was_joined_unheard_is_brought_by_the_look_
         assert phone.titles == ["first", "second"]
 
 
-async def test_what_is_said_twice_is_delivered_once(autojump_clock):
+async def test_a_repeated_envelope_is_delivered_once(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         spoil(cluster, lambda messages: messages * 3)
@@ -96,7 +96,7 @@ async def test_what_is_said_twice_is_delivered_once(autojump_clock):
         assert phone.sequences == list(range(1, 21))
 
 
-async def test_what_comes_in_another_order_is_delivered_in_order(autojump_clock):
+async def test_envelopes_in_another_order_are_delivered_in_order(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         chance = random.Random(7)
@@ -118,7 +118,7 @@ async def test_what_comes_in_another_order_is_delivered_in_order(autojump_clock)
         assert phone.titles == TITLES
 
 
-async def test_what_cannot_be_read_is_counted_and_passed_over(autojump_clock):
+async def test_an_unreadable_envelope_is_counted_and_passed_over(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         junk = [b"", b"\x00", b"\x00\x01a", b"\x00\x01a\x91\x63", b"\x00\xff", b"\x00\x01\xff\x90"]
@@ -178,7 +178,7 @@ async def test_a_topic_that_was_joined_within_a_gap_is_known_at_once_after_it(au
         assert phone.titles == ["hello"]
 
 
-async def test_what_a_node_commits_that_is_cut_off_is_found_soon(autojump_clock):
+async def test_a_commit_of_a_node_without_the_bus_is_found_soon(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone, here = await cluster["b"].device(), await cluster["a"].device(name="web")
         cluster.broker.cut("a")
@@ -193,7 +193,7 @@ async def test_what_a_node_commits_that_is_cut_off_is_found_soon(autojump_clock)
         assert phone.titles == here.titles == TITLES[:3]
 
 
-async def test_what_a_node_committed_last_before_it_died_is_found_soon(autojump_clock):
+async def test_the_last_commit_of_a_dead_node_is_found_soon(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         cluster.broker.cut("a")  # between the commit and the word

@@ -45,7 +45,7 @@ async def lose_store(*nodes: Node) -> None:
 # --- Beginning and end ----------------------------------------------------------------------------
 
 
-async def test_what_goes_to_a_node_with_the_store_goes_behind_what_one_without_it_has_spooled(
+async def test_a_post_to_a_node_with_the_store_goes_behind_the_spooled_ones(
     autojump_clock,
 ):
     async with a_cluster("a", "b", "c") as cluster:
@@ -145,7 +145,7 @@ async def test_a_look_that_was_under_way_when_the_word_came_is_not_believed(auto
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_whatever_is_lost_and_found_when_the_order_stays(autojump_clock, seed: int):
+async def test_the_order_stays_whenever_nodes_lose_and_find_the_store(autojump_clock, seed: int):
     chance = random.Random(seed)
     async with a_cluster("a", "b", "c") as cluster:
         nodes = list(cluster.nodes.values())
@@ -195,7 +195,7 @@ def slow_down(node: Node, chance: random.Random) -> None:
 # --- Nodes that do not answer ---------------------------------------------------------------------
 
 
-async def test_who_is_known_to_be_gone_is_not_waited_for(autojump_clock):
+async def test_a_node_known_to_be_gone_is_not_waited_for(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         cluster.broker.cut("b")
         await lose_store(cluster["a"])
@@ -203,7 +203,7 @@ async def test_who_is_known_to_be_gone_is_not_waited_for(autojump_clock):
             assert isinstance(await cluster["a"].ask(post("first")), Spooled)
 
 
-async def test_who_does_not_answer_is_waited_for_once_and_not_for_ever(autojump_clock):
+async def test_a_node_that_does_not_answer_is_waited_for_once_and_not_for_ever(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         await lose_store(cluster["a"], cluster["b"])
         cluster.broker.cut("b")
@@ -285,7 +285,7 @@ async def test_a_process_that_was_stopped_looks_before_it_commits(autojump_clock
         assert await stored(cluster) == ["first", "second"]
 
 
-async def test_who_joins_while_others_spool_goes_behind_them(autojump_clock):
+async def test_a_node_that_joins_while_others_spool_goes_behind_them(autojump_clock):
     async with a_cluster("a") as cluster:
         await lose_store(cluster["a"])
         await cluster["a"].ask(post("first"))

@@ -65,7 +65,7 @@ def record(cluster: Cluster, node: str) -> list[Said]:
 
 
 @pytest.mark.parametrize(("channel", "envelope"), HARMFUL)
-async def test_what_is_forged_harms_nobody_and_is_counted(autojump_clock, channel, envelope):
+async def test_a_forged_envelope_has_no_effect_and_is_counted(autojump_clock, channel, envelope):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         await say(cluster, forged(a_stranger(), channel, envelope))
@@ -78,9 +78,7 @@ async def test_what_is_forged_harms_nobody_and_is_counted(autojump_clock, channe
 
 
 @pytest.mark.parametrize("on_start", [False, True], ids=["heard before", "to one that has joined"])
-async def test_what_was_said_once_and_is_repeated_harms_nobody_who_could_hear_it(
-    autojump_clock, on_start
-):
+async def test_a_recorded_envelope_has_no_effect_on_a_node_that_heard_it(autojump_clock, on_start):
     async with a_cluster("a", "b") as cluster:
         phone = await cluster["b"].device()
         recorded = record(cluster, "b")
@@ -179,7 +177,7 @@ async def test_of_a_flood_of_forgeries_the_log_says_a_line_in_a_while(autojump_c
         ]
 
 
-async def test_who_has_not_reached_the_store_knows_no_secret_and_says_nothing(autojump_clock):
+async def test_a_node_that_has_not_reached_the_store_knows_no_secret_and_is_silent(autojump_clock):
     async with a_cluster("a") as cluster:
         seals = Seals()
         late = cluster.join("b", seals)

@@ -102,7 +102,7 @@ async def test_stopping_it_stops_all_children_together_within_their_grace(autoju
         assert trio.current_time() == 2
 
 
-async def test_nobody_is_started_while_it_stops_so_nobody_delays_the_stop(autojump_clock, nursery):
+async def test_no_actor_is_started_while_it_stops_so_none_delays_the_stop(autojump_clock, nursery):
     directory = adders()
     async with open_supervisor("", lambda: 0.0) as tree:
         tree.spawn("adders", directory.keeper)

@@ -90,7 +90,7 @@ async def test_a_great_many_are_told_within_half_the_drain_time(autojump_clock):
         assert {len(outlet.ends) for outlet in people.outlets} == {1}
 
 
-async def test_who_says_hello_during_the_drain_is_told_as_well(autojump_clock):
+async def test_a_device_that_says_hello_during_the_drain_is_told_as_well(autojump_clock):
     async with crowd(drain_time=10) as people:
         people.come(1, deaf=True)
         people.come(2, hello_after=0.7)
@@ -100,7 +100,7 @@ async def test_who_says_hello_during_the_drain_is_told_as_well(autojump_clock):
         assert max(outlet.ends[0][2] for outlet in people.outlets) <= 1.6
 
 
-async def test_who_does_not_go_is_left_when_the_grace_is_over(autojump_clock):
+async def test_a_device_that_does_not_go_is_left_when_the_grace_is_over(autojump_clock):
     async with crowd(drain_time=10) as people:
         people.come(1, deaf=True)
         await settle()

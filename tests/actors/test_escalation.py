@@ -50,7 +50,7 @@ async def test_an_acknowledgment_that_lingers_here_stops_the_step(autojump_clock
         assert carrier.users == ["bob"]
 
 
-async def test_what_was_satisfied_between_due_and_claim_is_not_carried(autojump_clock):
+async def test_a_send_satisfied_between_due_and_claim_is_not_carried(autojump_clock):
     carrier = ScriptedCarrier(lambda parcel: 5.0)
     async with open_scene() as scene:
         node = await scene.node(carrier, concurrency=1)
@@ -97,7 +97,7 @@ async def test_a_quick_channel_is_given_many_sends_at_a_claim(autojump_clock):
         assert carrier.under_way_max == 2
 
 
-async def test_what_waited_too_long_for_its_turn_is_given_back_and_sent_once(autojump_clock):
+async def test_a_send_that_waited_too_long_for_its_turn_is_given_back_and_sent_once(autojump_clock):
     """The carriers were quick, so much was claimed; then they hang for as long as they may."""
     carrier = ScriptedCarrier(lambda parcel: 0.002 if len(carrier.carried) < 300 else 14.0)
     async with open_scene() as scene:

@@ -33,9 +33,7 @@ async def unwritten(cluster: Cluster) -> Device:
 
 
 @pytest.mark.parametrize("noticed", [True, False])
-async def test_what_was_acknowledged_on_one_node_is_not_sent_again_on_another(
-    autojump_clock, noticed
-):
+async def test_an_ack_on_one_node_spares_the_push_on_another(autojump_clock, noticed):
     async with a_cluster("a", "b") as cluster:
         old = await unwritten(cluster)
         if noticed:
@@ -88,7 +86,7 @@ async def nothing_is_said(batch: object) -> None:
     await trio.sleep_forever()
 
 
-async def test_who_leaves_while_its_old_node_is_asked_is_nowhere(autojump_clock):
+async def test_a_device_that_leaves_while_its_old_node_is_asked_is_nowhere(autojump_clock):
     async with a_cluster("a", "b") as cluster:
         await unwritten(cluster)
         cluster["a"].store.is_cut = True

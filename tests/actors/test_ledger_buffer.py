@@ -129,7 +129,7 @@ def test_hurried_nothing_waits():
     assert buffer.take(1.0) == []
 
 
-def test_what_is_put_back_comes_before_what_has_come_since():
+def test_lines_put_back_come_before_newer_ones():
     buffer = LedgerBuffer()
     buffer.add((acknowledged(sequence=5), sent("other")), cursor(5), 0.0)
     taken = buffer.take(0.0)

@@ -62,7 +62,7 @@ def test_news_come_out_as_they_went_in(news: News, heard: list[News]):
     assert there_and_back(news) == heard
 
 
-def test_what_is_the_same_for_all_is_read_once():
+def test_the_shared_part_of_a_change_is_read_once():
     first, second = there_and_back(LogAppended(PART, (ANN, BOB), {}))
 
     assert isinstance(first, LogAppended)

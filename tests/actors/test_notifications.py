@@ -147,7 +147,7 @@ async def test_a_key_is_free_again_when_the_actor_has_no_room_for_its_request(au
         assert notifications.snapshot().keys == ()
 
 
-async def test_nobody_is_waited_for_when_the_actor_has_failed_that_did(autojump_clock):
+async def test_no_device_is_waited_for_when_the_actor_that_waited_has_failed(autojump_clock):
     async with running() as notifications:
         notifications.submit("n1", Submit(command=PUBLISH))
         notifications.expect("n1", 1)

@@ -17,7 +17,7 @@ def test_an_outbox_drops_the_oldest_and_counts_it():
     assert len(outbox) == 1
 
 
-def test_what_could_not_be_said_is_said_first_next_time_but_for_what_was_of_the_moment():
+def test_an_unpublished_batch_goes_first_next_time_without_its_fleeting_envelopes():
     outbox = Outbox(envelopes_max=3)
     outbox.put("u:ada", b"1")
     outbox.put("u:ada", b"now", fleeting=True)

@@ -11,7 +11,7 @@ def after(count: int) -> CommitPace:
     return pace
 
 
-def test_who_comes_alone_goes_at_once():
+def test_a_lone_command_is_committed_at_once():
     pace = CommitPace()
     for now in (0.0, 0.5, 0.6, 10.0):
         assert pace.came(now, 1)
@@ -28,7 +28,7 @@ def test_after_a_crowd_the_first_waits_a_moment_and_no_longer_for_others_who_com
     assert pace.due == 0.5 + WAIT_MAX
 
 
-def test_nobody_waits_once_as_many_are_here_as_came_together_last():
+def test_no_command_waits_once_as_many_are_here_as_came_together_last():
     pace = after(3)
     pace.came(0.5, 1)
     assert not pace.came(0.5001, 2)
@@ -38,7 +38,7 @@ def test_nobody_waits_once_as_many_are_here_as_came_together_last():
     assert not pace.came(0.5003, 4)
 
 
-def test_who_came_during_a_transaction_longer_than_the_moment_goes_when_it_has_ended():
+def test_commands_from_a_long_transaction_are_committed_when_it_has_ended():
     pace = after(16)
     pace.came(0.1, 1)
     pace.came(0.102, 2)
@@ -112,7 +112,7 @@ def test_two_are_not_waited_for_either():
     assert pace.due <= 0.001
 
 
-def test_who_does_not_ask_again_is_not_waited_for_in_the_next_transactions():
+def test_askers_that_do_not_return_are_not_waited_for_in_the_next_transactions():
     pace = after(8)
     waits = []
     for number in range(1, 20):
@@ -123,7 +123,7 @@ def test_who_does_not_ask_again_is_not_waited_for_in_the_next_transactions():
     assert [number for number, wait in enumerate(waits) if wait] == [0, 9, 18]
 
 
-def test_who_asks_again_is_waited_for_every_time():
+def test_askers_that_return_are_waited_for_every_time():
     pace = after(8)
     for number in range(1, 20):
         ended = 0.01 * number

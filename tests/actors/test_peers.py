@@ -32,7 +32,7 @@ def test_a_peer_is_heard_then_missing_then_forgotten():
     assert (world.peers.audible, world.peers.missing) == (0, 0)
 
 
-def test_who_says_goodbye_is_not_missed():
+def test_a_node_that_says_goodbye_is_not_missed():
     world = World()
     world.hear("b", 0, 0)
     world.peers.left("b")

@@ -134,7 +134,7 @@ async def test_a_node_that_stops_takes_back_what_it_was_just_taking_back(autojum
     assert not leases
 
 
-async def test_what_was_being_told_when_the_actor_failed_is_told_by_the_next(autojump_clock):
+async def test_leases_in_the_hands_of_a_failed_presence_actor_are_set_by_the_next(autojump_clock):
     leases: Leases = {}
     bugs: list[Exception] = []
 

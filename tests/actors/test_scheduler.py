@@ -119,7 +119,7 @@ async def scheduled(calendar: Calendar):
         await tree.stop(5)
 
 
-async def test_what_the_store_knows_of_is_expired_when_it_is_due(autojump_clock):
+async def test_notifications_in_the_store_are_expired_when_due(autojump_clock):
     calendar = Calendar()
     calendar.due = [at(10), at(10.5), at(200)]
     async with scheduled(calendar):
@@ -129,7 +129,7 @@ async def test_what_the_store_knows_of_is_expired_when_it_is_due(autojump_clock)
         assert 0 <= when - (due - EPOCH_MS) / 1000 < 0.15
 
 
-async def test_what_expires_sooner_is_expired_sooner(autojump_clock):
+async def test_a_sooner_expiry_brings_the_next_look_forward(autojump_clock):
     calendar = Calendar()
     calendar.due = [at(200)]
     async with scheduled(calendar) as scheduler:
@@ -140,7 +140,7 @@ async def test_what_expires_sooner_is_expired_sooner(autojump_clock):
         assert [due for due, _ in calendar.expired] == [at(30)]
 
 
-async def test_what_expires_later_changes_nothing(autojump_clock):
+async def test_a_later_expiry_changes_nothing(autojump_clock):
     calendar = Calendar()
     calendar.due = [at(30)]
     async with scheduled(calendar) as scheduler:
@@ -166,7 +166,7 @@ async def test_a_node_that_is_told_nothing_looks_every_fifteen_seconds(autojump_
     assert calendar.expiries == list(range(0, 3651, 15))
 
 
-async def test_what_is_old_is_forgotten_every_ten_minutes(autojump_clock):
+async def test_the_purge_runs_every_ten_minutes(autojump_clock):
     calendar = Calendar()
     async with scheduled(calendar):
         await pass_time(1300)
@@ -207,7 +207,7 @@ async def test_devices_are_gone_through_slice_by_slice_and_then_from_the_first_a
     ]
 
 
-async def test_what_is_scheduled_is_published_when_it_is_due(autojump_clock):
+async def test_scheduled_notifications_are_published_when_due(autojump_clock):
     calendar = Calendar()
     calendar.scheduled = [at(10), at(400)]
     async with scheduled(calendar) as scheduler:
@@ -220,7 +220,7 @@ async def test_what_is_scheduled_is_published_when_it_is_due(autojump_clock):
         assert 0 <= when - (due - EPOCH_MS) / 1000 < 0.15
 
 
-async def test_what_is_published_late_expires_in_time_all_the_same(autojump_clock):
+async def test_a_notification_published_late_expires_in_time_all_the_same(autojump_clock):
     calendar = Calendar()
     calendar.scheduled = [at(10)]
     calendar.lifetime = 5
@@ -250,7 +250,7 @@ async def test_while_the_store_is_away_it_is_asked_every_few_seconds(autojump_cl
         assert len(calendar.purges) == 1
 
 
-async def test_what_fell_due_is_done_as_soon_as_the_store_is_there(autojump_clock):
+async def test_due_work_is_done_as_soon_as_the_store_is_there(autojump_clock):
     calendar = Calendar()
     calendar.due, calendar.scheduled = [at(0.2), at(3)], [at(0.3)]
     calendar.error = StoreUnavailable("starting")
@@ -276,7 +276,7 @@ async def test_an_expiry_that_fails_does_not_keep_the_purge_from_its_turn(autoju
     assert len(calendar.expiries) <= 13
 
 
-async def test_what_is_due_and_does_not_expire_is_not_asked_for_without_end(autojump_clock):
+async def test_a_due_notification_that_does_not_expire_is_not_asked_for_without_end(autojump_clock):
     calendar = Calendar()
     calendar.due = [at(1)]
     calendar.stuck = True

@@ -75,6 +75,25 @@ async def test_receipts_are_messages_with_their_ids_and_the_first_one_tells_of_a
     await carrier.aclose()
 
 
+@pytest.mark.parametrize(
+    ("kind", "correlation", "more"),
+    [
+        ("accepted", '"c1"', {"correlation-id": "c1"}),
+        ("refused", '"c1"', {"correlation-id": "c1"}),
+        ("refused", "null", {}),
+        ("dead", '"c1"', {}),
+    ],
+)
+async def test_an_answer_has_the_correlation_id_of_the_message(kind, correlation, more):
+    broker = Broker()
+    carrier = hand(broker)
+    detail = f'{{"correlation":{correlation},"reason":"r"}}'
+    answer = Receipt(1, kind, None, None, None, None, None, 0, detail)
+    assert await carrier.carry([answer], None) == BatchTaken()
+    assert await taken(broker) == [("e-1", {"receipt-id": "e-1", "kind": kind} | more)]
+    await carrier.aclose()
+
+
 async def test_a_connection_is_kept_and_one_that_has_ended_is_made_again():
     broker = Broker()
     carrier = hand(broker)

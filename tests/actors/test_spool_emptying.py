@@ -62,7 +62,7 @@ async def test_all_that_waits_is_stored_in_order_and_once(spool, store):
     assert (await Desk(store).inbox("ada")).head == inbox.head
 
 
-async def test_what_can_never_be_stored_is_set_aside_and_the_rest_is_stored(spool, store):
+async def test_an_entry_that_can_never_be_stored_is_set_aside_and_the_rest_is_stored(spool, store):
     poison, reused, sound = post("poison"), post("reused", key="k"), post("sound", "ada")
     await store.write([post("earlier", key="k", meaning=b"another")])
     store.refuses = lambda command: command == poison

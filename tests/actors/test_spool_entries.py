@@ -38,7 +38,7 @@ def test_a_plan_of_escalation_waits_with_its_post():
     assert decode(encode(command)) == command
 
 
-def test_what_was_not_said_stays_unsaid():
+def test_an_unset_field_stays_unset():
     read = decode(encode(change(post("Hello"), "Goodbye")))
     assert isinstance(read, Update)
     assert read.patch.body is UNSET
@@ -54,12 +54,12 @@ def test_what_was_not_said_stays_unsaid():
         b'{"v":1,"kind":"publish","command":"\xff"}',
     ],
 )
-def test_what_is_no_entry_is_refused(payload):
+def test_a_payload_that_is_no_entry_is_refused(payload):
     with pytest.raises(UnreadableEntry):
         decode(payload)
 
 
-def test_what_no_notification_could_take_is_refused_before_it_is_spooled():
+def test_a_patch_that_fits_no_notification_is_refused_before_it_is_spooled():
     command = change(post("Hello"), "x")
     check(command)
     past = Patch(expires_at="1970-01-01T00:00:00Z")
@@ -68,7 +68,7 @@ def test_what_no_notification_could_take_is_refused_before_it_is_spooled():
             check(replace(command, patch=patch))
 
 
-def test_what_has_expired_becomes_a_schedule_that_nobody_sees():
+def test_an_expired_post_becomes_a_schedule_that_no_device_sees():
     command = post("Hello", expires_at=START_OF_TIME + 5)
     assert in_time(command, START_OF_TIME + 4) is command
     assert in_time(command, START_OF_TIME + 5) == replace(command, deliver_at=START_OF_TIME + 5)

@@ -33,7 +33,7 @@ async def answer(place: LinePlace) -> Any:
     return await place.reply.wait()
 
 
-def test_what_waits_goes_together_and_in_order():
+def test_waiting_commands_go_together_and_in_order():
     line = [place(post("a")), place(withdraw(post("b"))), place(post("c"))]
     assert places(prepared(*line)) == line
 
@@ -57,7 +57,7 @@ def test_there_is_a_limit_to_what_goes_together():
     assert APPEND_BYTES_MAX <= size < APPEND_BYTES_MAX + 40_000
 
 
-async def test_what_can_never_be_spooled_is_refused_and_the_others_go_on():
+async def test_a_command_that_can_never_be_spooled_is_refused_and_the_others_go_on():
     nothing = place(replace(change(post("a"), "b"), patch=Patch()))
     exact = place(change(post("a"), "b", expected_revisions=(1,)))
     last = place(post("c"))

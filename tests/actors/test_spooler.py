@@ -23,7 +23,7 @@ async def test_while_the_store_is_there_nothing_is_spooled(autojump_clock, clust
         assert node.line.statistics.spooled == 0
 
 
-async def test_what_is_posted_while_the_store_is_away_is_accepted_and_stored_later(
+async def test_a_post_while_the_store_is_away_is_accepted_and_stored_later(
     autojump_clock,
     cluster: Cluster,
 ):
@@ -97,7 +97,7 @@ async def test_under_steady_load_posts_find_their_way_back_to_the_store(
         assert await cluster.log_of("ada") == [*["before"] * 600, *titles, "last"]
 
 
-async def test_who_comes_at_the_moment_when_the_spool_is_found_empty_goes_behind_the_others(
+async def test_a_post_at_the_moment_when_the_spool_is_found_empty_goes_behind_the_others(
     autojump_clock, cluster: Cluster
 ):
     async with cluster.node().running() as node:
@@ -118,7 +118,7 @@ async def test_who_comes_at_the_moment_when_the_spool_is_found_empty_goes_behind
             assert await cluster.log_of(user) == [str(number) for number in range(50)]
 
 
-async def test_what_comes_together_is_spooled_together(autojump_clock, cluster: Cluster):
+async def test_posts_that_come_together_are_spooled_together(autojump_clock, cluster: Cluster):
     spool = cluster.broker.spool("one")
     append, sizes = spool.append, list[int]()
 
@@ -167,7 +167,9 @@ async def test_a_post_waits_behind_what_another_node_has_spooled(autojump_clock,
         assert one.line.statistics.drained + two.line.statistics.drained >= 1
 
 
-async def test_what_expired_in_the_spool_is_never_delivered(autojump_clock, cluster: Cluster):
+async def test_a_post_that_expired_in_the_spool_is_never_delivered(
+    autojump_clock, cluster: Cluster
+):
     async with cluster.node().running() as node:
         await lose_store(cluster)
         brief = post("brief", now_ms=cluster.world.now_ms(), expires_at=cluster.world.now_ms() + 50)
@@ -182,7 +184,9 @@ async def test_what_expired_in_the_spool_is_never_delivered(autojump_clock, clus
         assert node.line.statistics.expired == 1
 
 
-async def test_what_fell_due_in_the_spool_is_released_at_once(autojump_clock, cluster: Cluster):
+async def test_a_post_that_fell_due_in_the_spool_is_released_at_once(
+    autojump_clock, cluster: Cluster
+):
     async with cluster.node().running() as node:
         await lose_store(cluster)
         now_ms = cluster.world.now_ms()

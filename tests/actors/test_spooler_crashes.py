@@ -56,7 +56,7 @@ async def test_a_command_that_fails_the_spooler_is_refused_and_does_not_fail_the
         assert isinstance(await node.ask(post("b")), Spooled)
 
 
-async def test_what_a_drain_had_in_hand_when_it_failed_is_drained_once_by_the_next(
+async def test_entries_in_the_hands_of_a_failed_drain_are_drained_once_by_the_next(
     autojump_clock, cluster: Cluster, monkeypatch
 ):
     async with cluster.node().running() as node:
@@ -82,7 +82,7 @@ async def test_what_a_drain_had_in_hand_when_it_failed_is_drained_once_by_the_ne
 
 @pytest.mark.parametrize("latency", [0.001, 0.5, 5.0])
 @pytest.mark.parametrize("moment", [0.0, 0.002, 0.02, 0.3, 0.6, 1.1])
-async def test_what_a_dead_node_was_draining_is_stored_once_by_another(
+async def test_entries_that_a_dead_node_was_draining_are_stored_once_by_another(
     autojump_clock, cluster: Cluster, latency: float, moment: float
 ):
     titles = [str(number) for number in range(600)]
@@ -169,7 +169,7 @@ async def test_a_node_whose_spool_goes_away_between_commit_and_done_stores_nothi
         assert len(cluster.store.written) == 2
 
 
-async def test_what_redis_was_not_told_to_be_done_is_not_done_again(redis_url: str):
+async def test_a_stored_entry_that_redis_still_has_is_not_stored_again(redis_url: str):
     cluster, service = Cluster(), RedisService(redis_url)
     cluster.spool = service.spool
     with Proxy(redis_url) as line:

@@ -127,7 +127,7 @@ async def test_an_entry_of_any_bytes_ends_nobody(autojump_clock, cluster: Cluste
         assert aside.reason.startswith("unreadable: ")
 
 
-async def test_what_was_put_aside_is_stored_when_it_is_replayed_and_can_be(
+async def test_an_entry_set_aside_is_stored_when_it_is_replayed_and_can_be(
     autojump_clock, cluster: Cluster
 ):
     async with cluster.node().running() as node:
@@ -149,7 +149,9 @@ async def test_what_was_put_aside_is_stored_when_it_is_replayed_and_can_be(
         assert not await node.line.discard(aside.entry)
 
 
-async def test_what_the_store_refuses_directly_is_not_spooled(autojump_clock, cluster: Cluster):
+async def test_a_post_that_the_store_refuses_directly_is_not_spooled(
+    autojump_clock, cluster: Cluster
+):
     async with cluster.node().running() as node:
         cluster.store.refuses = lambda command: isinstance(command, Publish)
         with pytest.raises(StoreFailed):

@@ -37,7 +37,7 @@ async def test_a_lone_write_never_waits(autojump_clock):
             assert trio.current_time() - started == pytest.approx(0.004)
 
 
-async def test_what_is_for_very_many_is_not_committed_with_too_much_else(autojump_clock):
+async def test_a_publish_to_very_many_is_not_committed_with_too_much_else(autojump_clock):
     async with staged() as stage:
         for count in (600, 600, 300, 1700, 1):
             users = map(str, range(count))
@@ -61,7 +61,7 @@ async def test_nor_are_changes_of_what_very_many_may_have(autojump_clock):
         assert [len(batch) for batch in stage.store.transactions] == [1] * 5
 
 
-async def test_who_posts_to_one_waits_for_one_transaction_of_those_who_post_to_many(autojump_clock):
+async def test_a_post_to_one_waits_for_one_transaction_of_the_large_posts(autojump_clock):
     latency = 0.1
     async with staged(FakeStore(latency)) as stage:
         for _ in range(50):
@@ -90,7 +90,7 @@ async def test_every_result_is_announced_before_it_is_answered_and_reads_and_led
         assert stage.heard == ["announced Done", "answered Done"] * 2
 
 
-async def test_what_the_store_did_not_do_is_not_announced(autojump_clock):
+async def test_a_failed_command_is_not_announced(autojump_clock):
     async with staged() as stage:
         stage.store.writes_fail = True
         with pytest.raises(StoreUnavailable):
@@ -117,7 +117,7 @@ async def test_a_thousand_writes_at_once_are_few_transactions(autojump_clock):
         assert len(stage.store.transactions) <= 3
 
 
-async def test_those_who_come_one_by_one_wait_for_transactions_and_little_else(autojump_clock):
+async def test_commands_that_come_one_by_one_wait_for_transactions_and_little_else(autojump_clock):
     async with staged(FakeStore(latency=0.003)) as stage:
 
         async def write_at(number: int) -> None:
@@ -136,7 +136,7 @@ async def test_those_who_come_one_by_one_wait_for_transactions_and_little_else(a
         assert len(names_written(stage.store)) == 1000
 
 
-async def test_what_is_written_keeps_the_order_in_which_it_was_sent(autojump_clock):
+async def test_commands_are_written_in_the_order_in_which_they_were_sent(autojump_clock):
     async with staged() as stage:
         for number in range(2500):
             stage.ref.tell(Write(command=RevokeKey(str(number), 0)))

@@ -53,9 +53,7 @@ def blocked(crowd):
     return {name for name, kind in crowd.kinds().items() if kind is StoreBlocked}
 
 
-async def test_who_is_blocked_alone_is_refused_and_the_others_are_stored(
-    autojump_clock, stage, crowd
-):
+async def test_a_blocked_party_is_refused_and_the_others_are_stored(autojump_clock, stage, crowd):
     stage.store.blocks = about("ann")
     await crowd.posts("first")
     await crowd.posts(*(f"user-{number}" for number in range(200)), "ann")
@@ -67,7 +65,7 @@ async def test_who_is_blocked_alone_is_refused_and_the_others_are_stored(
     assert stage.told == [True]
 
 
-async def test_who_is_known_to_be_blocked_costs_the_others_a_moment_now_and_then(
+async def test_a_party_known_to_be_blocked_costs_the_others_a_moment_now_and_then(
     autojump_clock, stage, crowd
 ):
     stage.store.blocks = about("ann")
@@ -175,7 +173,7 @@ async def test_a_connection_that_is_lost_takes_only_its_own_transaction_along(
     assert stage.told == [True]
 
 
-async def test_who_has_waited_for_a_time_out_is_told_at_once(autojump_clock, stage, crowd):
+async def test_commands_behind_a_time_out_are_answered_at_once(autojump_clock, stage, crowd):
     def hangs(_):
         raise StoreUnavailable("no answer", timed_out=True)
 
@@ -245,6 +243,6 @@ def test_a_line_keeps_its_order():
     ]
 
 
-def test_what_changes_no_user_by_name_is_a_party_by_its_lane():
+def test_a_command_that_names_no_user_is_a_party_by_its_lane():
     assert parties(RevokeKey("k", 0)) == ()
     assert parties(Expire(0, 100)) == ("upkeep",)

@@ -125,7 +125,7 @@ async def test_there_is_no_room_for_the_ends_of_sessions_that_is_not_there_for_l
         assert stage.store.records == [Record((sent(),), ())]
 
 
-async def test_who_reads_deliveries_sees_everything_noted_before(autojump_clock):
+async def test_a_reader_of_deliveries_sees_everything_noted_before(autojump_clock):
     async with staged(linger=5) as stage:
         for number in range(2400):
             stage.note(sent(str(number)))
@@ -135,7 +135,7 @@ async def test_who_reads_deliveries_sees_everything_noted_before(autojump_clock)
         assert trio.current_time() - started == pytest.approx(4 * stage.store.latency, abs=0.001)
 
 
-async def test_who_reads_deliveries_also_waits_for_the_transaction_under_way(autojump_clock):
+async def test_a_reader_of_deliveries_also_waits_for_the_transaction_under_way(autojump_clock):
     async with staged(FakeStore(latency=0.1)) as stage:
         stage.note(acknowledged())
         await settle()
@@ -145,7 +145,7 @@ async def test_who_reads_deliveries_also_waits_for_the_transaction_under_way(aut
         assert stage.store.lines == [acknowledged()]
 
 
-async def test_who_reads_deliveries_does_not_starve_under_constant_ledger_traffic(
+async def test_a_reader_of_deliveries_does_not_starve_under_constant_ledger_traffic(
     autojump_clock, nursery
 ):
     async with staged(FakeStore(latency=0.01)) as stage:

@@ -79,7 +79,7 @@ async def test_an_entry_of_a_topic_is_brought_to_those_of_its_users_who_are_onli
     assert [set(users) for users in store.brought] == [{"ann", "bob"}, {"ann"}]
 
 
-async def test_who_was_being_brought_to_date_when_the_actor_failed_is_so_by_the_next(
+async def test_a_user_whose_materialising_failed_is_brought_by_the_next_incarnation(
     autojump_clock,
 ):
     store = Materialiser()
@@ -93,7 +93,7 @@ async def test_who_was_being_brought_to_date_when_the_actor_failed_is_so_by_the_
     assert store.brought == [("ann",)]
 
 
-async def test_who_has_left_or_was_never_there_is_not_asked_for(autojump_clock):
+async def test_an_absent_user_is_not_brought_up_to_date(autojump_clock):
     store = Materialiser()
     async with running(store) as topics:
         topics.present("ann", ["news"])
@@ -105,7 +105,7 @@ async def test_who_has_left_or_was_never_there_is_not_asked_for(autojump_clock):
     assert store.brought == []
 
 
-async def test_who_subscribes_while_online_is_in_the_topic_from_then_on(autojump_clock):
+async def test_a_user_who_subscribes_while_online_is_in_the_topic_from_then_on(autojump_clock):
     store = Materialiser()
     async with running(store) as topics:
         topics.present("ann", [])
@@ -115,7 +115,7 @@ async def test_who_subscribes_while_online_is_in_the_topic_from_then_on(autojump
     assert store.brought == [("ann",)]
 
 
-async def test_what_is_for_everyone_is_brought_to_all_who_are_online(autojump_clock):
+async def test_a_broadcast_is_brought_to_all_users_online(autojump_clock):
     store = Materialiser()
     async with running(store, ["ann", "bob"]) as topics:
         topics.advanced(EVERYONE)
@@ -138,7 +138,7 @@ async def test_many_are_brought_up_to_date_in_chunks_one_at_a_time(autojump_cloc
     assert store.brought[2][10:] + store.brought[3] == store.brought[0]
 
 
-async def test_who_has_more_than_a_transaction_should_bring_gets_the_rest_in_further_ones(
+async def test_a_user_too_far_behind_for_one_transaction_gets_the_rest_in_further_ones(
     autojump_clock,
 ):
     store = Materialiser()
@@ -149,7 +149,7 @@ async def test_who_has_more_than_a_transaction_should_bring_gets_the_rest_in_fur
     assert store.brought == [("ann",)] * 3
 
 
-async def test_who_is_far_behind_is_brought_among_few_and_in_turns_with_the_others(autojump_clock):
+async def test_users_far_behind_are_brought_among_few_and_in_turns_with_the_others(autojump_clock):
     store = Materialiser()
     store.latency = 1.0
     users = [f"user-{number}" for number in range(2 * CHUNK)]
@@ -162,7 +162,7 @@ async def test_who_is_far_behind_is_brought_among_few_and_in_turns_with_the_othe
     assert store.brought == expected
 
 
-async def test_what_the_store_cannot_do_now_is_tried_again_and_nobody_is_forgotten(autojump_clock):
+async def test_users_that_an_absent_store_could_not_bring_are_tried_again(autojump_clock):
     store = Materialiser()
     store.errors = [StoreUnavailable("away")] * 3
     async with running(store, ["ann"]) as topics:
@@ -172,7 +172,7 @@ async def test_what_the_store_cannot_do_now_is_tried_again_and_nobody_is_forgott
     assert store.times == [3.0]
 
 
-async def test_what_the_store_refuses_is_not_tried_for_ever(autojump_clock):
+async def test_a_materialising_that_the_store_refuses_is_not_tried_for_ever(autojump_clock):
     store = Materialiser()
     store.errors = [StoreFailed("poison")]
     async with running(store, ["ann"]) as topics:

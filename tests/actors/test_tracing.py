@@ -116,7 +116,7 @@ def length(span: ProtoSpan) -> float:
     return round((span.end_time_unix_nano - span.start_time_unix_nano) / 1e9, 6)
 
 
-async def test_what_is_not_sampled_makes_no_spans(autojump_clock):
+async def test_a_notification_that_is_not_sampled_makes_no_spans(autojump_clock):
     timing, phone = TracedTiming(a_tracer()), FakeOutlet("1")
     timing.follow("n1", None)
     timing.departed("n1")

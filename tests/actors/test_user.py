@@ -13,7 +13,7 @@ from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.values import unnamed_device
 
 
-async def test_who_leaves_is_absent_from_their_topics(autojump_clock):
+async def test_a_user_whose_last_device_leaves_is_absent_from_the_topics(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive()
         await house.storage.answer_attach(topics=("news", "sport"))
@@ -93,7 +93,7 @@ async def test_a_device_before_whose_cursor_there_is_much_is_asked_for_until_it_
         assert phone.ends == []
 
 
-async def test_who_has_more_in_their_topics_than_was_brought_is_behind(autojump_clock):
+async def test_a_user_with_more_in_the_topics_than_was_brought_is_behind(autojump_clock):
     async with a_house() as house:
         await house.arrive()
         await house.storage.answer_attach(behind=True)
@@ -101,7 +101,7 @@ async def test_who_has_more_in_their_topics_than_was_brought_is_behind(autojump_
         assert ("behind", "ann") in house.heard
 
 
-async def test_what_one_device_brings_by_arriving_the_others_hear_of(autojump_clock):
+async def test_entries_that_one_device_brings_by_arriving_are_told_to_the_others(autojump_clock):
     async with a_house() as house:
         first = await house.arrive("phone")
         await house.storage.answer_attach(3)
@@ -112,7 +112,7 @@ async def test_what_one_device_brings_by_arriving_the_others_hear_of(autojump_cl
         assert len(first.pushes) == 1
 
 
-async def test_what_a_device_brings_by_arriving_the_others_hear_of_though_it_has_gone(
+async def test_entries_that_a_device_brought_are_told_to_the_others_though_it_has_gone(
     autojump_clock,
 ):
     async with a_house() as house:
@@ -127,7 +127,7 @@ async def test_what_a_device_brings_by_arriving_the_others_hear_of_though_it_has
         assert ("behind", "ann") in house.heard
 
 
-async def test_who_has_missed_two_changes_is_told_of_the_later_one(autojump_clock):
+async def test_a_user_s_actor_that_missed_two_changes_is_told_of_the_later_one(autojump_clock):
     async with a_house() as house:
         house.users._capacity = 1
         await house.arrive()

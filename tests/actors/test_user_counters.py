@@ -21,7 +21,7 @@ async def test_that_something_has_expired_is_told_to_every_device(autojump_clock
         assert [outlet.said[-1] for outlet in outlets] == [frames.Counters(1, 1)] * 2
 
 
-async def test_what_expires_while_a_device_arrives_is_looked_for_when_it_has(autojump_clock):
+async def test_an_expiry_while_a_device_attaches_is_looked_for_afterwards(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive()
         await house.tell(UserRecounted())
@@ -31,7 +31,7 @@ async def test_what_expires_while_a_device_arrives_is_looked_for_when_it_has(aut
         assert outlet.said[-1] == frames.Counters(1, 1)
 
 
-async def test_what_an_arrival_shows_to_have_expired_the_others_are_told(autojump_clock):
+async def test_an_expiry_that_an_arrival_shows_is_told_to_the_other_devices(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive("phone")
         await house.storage.answer_attach(counters=Counters(2, 2))
@@ -55,7 +55,7 @@ async def test_a_user_who_had_no_room_to_hear_it_finds_out_later(autojump_clock)
         assert outlet.said[-1] == frames.Counters(1, 1)
 
 
-async def test_what_expired_while_the_bus_was_deaf_is_told_when_it_is_back(autojump_clock):
+async def test_an_expiry_while_the_bus_was_deaf_is_told_when_it_is_back(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive()
         await house.storage.answer_attach(counters=Counters(2, 2))

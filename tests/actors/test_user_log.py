@@ -94,7 +94,7 @@ async def test_the_window_of_a_stream_moves_with_what_the_socket_takes(autojump_
         assert house.storage.confirmed == []
 
 
-async def test_who_waits_for_an_answer_is_not_asked_for_signs_of_life(autojump_clock):
+async def test_a_long_poll_is_not_asked_for_signs_of_life(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive(acknowledging=Acknowledging.RESUME)
         outlet.last_heard = float("inf")
@@ -110,7 +110,7 @@ async def test_who_waits_for_an_answer_is_not_asked_for_signs_of_life(autojump_c
 # --- Told past the session ----------------------------------------------------------------------
 
 
-async def test_what_a_device_acknowledges_over_http_is_not_sent_again(autojump_clock):
+async def test_a_push_acknowledged_over_http_is_not_sent_again(autojump_clock):
     async with a_house() as house:
         outlet = await house.arrive("phone")
         await house.storage.answer_attach(head=1)

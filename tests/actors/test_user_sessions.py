@@ -94,7 +94,7 @@ async def test_a_session_of_which_the_ledger_lacks_a_line_stays_open(autojump_cl
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-async def test_who_sleeps_past_the_end_of_the_token_is_sent_nothing(autojump_clock, is_stream):
+async def test_a_node_that_slept_past_the_token_s_end_sends_nothing(autojump_clock, is_stream):
     async with a_house() as house:
         outlet = await house.arrive(expires_at=house.wall_ms + 3_600_000)
         outlet.last_heard = math.inf if is_stream else trio.current_time()

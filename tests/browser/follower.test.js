@@ -176,7 +176,7 @@ test("after a reset everything is shown, from wherever the server begins", () =>
   assert.equal(talk.follower.cursor, "e1.3");
 });
 
-test("what was being handled when the log was reset acknowledges nothing of the new one", () => {
+test("a push handled when the log was reset acknowledges nothing of the new one", () => {
   const talk = new Conversation().live();
   const [old] = shown(talk.hearsPush(1));
   talk.hears("reset", { reason: "epoch" });

@@ -31,7 +31,7 @@ test("a new notification comes first, with the server's counters", () => {
   assert.equal(inbox.current.unread, 9);
 });
 
-test("what the page has told already is passed over", () => {
+test("a change that the page has told already is passed over", () => {
   const inbox = loaded(item("a"));
   const before = inbox.current;
   inbox.apply(push(10, item("b")));
@@ -45,7 +45,7 @@ test("a change stays in its place", () => {
 });
 
 for (const state of ["withdrawn", "archived"]) {
-  test(`what is ${state} goes`, () => {
+  test(`a notification that is ${state} goes`, () => {
     const inbox = loaded(item("a"), item("b"));
     inbox.apply(push(11, item("a", state), { change: state === "withdrawn" ? "withdrawn" : "state" }));
     assert.deepEqual(ids(inbox.current), ["b"]);
@@ -111,7 +111,7 @@ test("a snapshot cannot be changed", () => {
   assert.ok(Object.isFrozen(loaded(item("a")).current));
 });
 
-test("what is pushed while the page is being read is not lost to an older page", async () => {
+test("a push while the page is being read is not lost to an older page", async () => {
   const inbox = loaded(item("a"));
   let answer;
   const read = inbox.load(() => new Promise((resolve) => (answer = resolve)));

@@ -113,7 +113,7 @@ test("without a network it shows the last inbox, by what the token says", async 
   tocsin.close();
 });
 
-test("what is another user's is shown to nobody", async () => {
+test("the kept state of another user is not shown", async () => {
   const [server, kept] = [new Server(), database()];
   await visited(server, kept);
   server.isAway = true;

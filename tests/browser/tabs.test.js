@@ -127,7 +127,7 @@ test("when the tab that has it closes, another goes on behind what was handled",
   assert.deepEqual(first.told, [1]);
 });
 
-test("what the tab before had not acknowledged is not told again", async () => {
+test("a push that the tab before had not acknowledged is not told again", async () => {
   const [first, second] = tabs(2);
   let finish;
   first.on("push", () => new Promise((resolve) => (finish = resolve)));
@@ -143,7 +143,7 @@ test("what the tab before had not acknowledged is not told again", async () => {
   finish();
 });
 
-test("what ends one for good ends all, and no other tab tries the same", async () => {
+test("an end for good ends all tabs, and no other tries the same", async () => {
   const [first, second] = tabs(2);
   await until(() => second.state.phase === "connected");
   Socket.all[0].say({ type: "goodbye", code: 4409, reason: "replaced", reconnect: false });

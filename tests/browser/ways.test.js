@@ -67,7 +67,7 @@ test("the choice is kept for the origin, and not for ever", () => {
   assert.equal(new Ways("key", store).next, "websocket");
 });
 
-test("what was kept and is no choice is as if there was none", () => {
+test("a kept value that is no choice is as if there was none", () => {
   const store = storage();
   for (const text of ["garbage", "null", '{"way":"pigeon","until":9e15}', '{"way":"stream"}']) {
     store.setItem("key:way", text);

@@ -93,7 +93,7 @@ async def test_a_server_that_is_away_is_the_channels_trouble(mail):
     ],
     ids=["certificate", "no tls", "login"],
 )
-async def test_what_an_operator_has_to_mend_is_said_so(mail, changes):
+async def test_a_fault_for_an_operator_is_reported_as_refused(mail, changes):
     carried = await carrier(mail, **changes).carry(to("ada"))
 
     assert isinstance(carried, ChannelDown), carried

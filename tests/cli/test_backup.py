@@ -87,9 +87,7 @@ def test_in_a_directory_it_is_named_by_the_time_and_none_is_ever_replaced(run, t
     assert [each.name for each in (tmp_path / "backups").iterdir()] == [Path(name).name]
 
 
-def test_what_is_damaged_or_of_another_kind_is_refused_and_nothing_is_changed(
-    own, run, tmp_path, kind
-):
+def test_a_damaged_or_foreign_file_is_refused_and_nothing_is_changed(own, run, tmp_path, kind):
     last_line(run("backup", tmp_path / "kept"))
     own.stop()
     whole = (tmp_path / "kept").read_bytes()
@@ -149,7 +147,7 @@ def test_no_server_starts_on_what_is_being_restored(tocsin, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
-def test_what_root_restores_belongs_to_the_server(tocsin, tmp_path):
+def test_files_that_root_restores_belong_to_the_server(tocsin, tmp_path):
     tocsin("migrate")
     data = tmp_path / "tocsin-data"
     last_line(tocsin("backup", tmp_path / "kept"))

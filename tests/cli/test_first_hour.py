@@ -142,7 +142,7 @@ def test_listen_and_send_wait_for_the_server_that_is_starting(start, tmp_path):
         send.wait()
 
 
-def test_what_another_server_keeps_is_not_waited_for(server, tocsin, tmp_path):
+def test_data_that_another_server_keeps_is_not_waited_for(server, tocsin, tmp_path):
     result = tocsin("listen", "ada", "--url", server.url)
     assert result.exit_code == 1
     assert f"The server at {server.url} keeps its data somewhere else." in result.stderr

@@ -61,7 +61,9 @@ def spool(node: Server, user: str, other: str) -> None:
     expect_spooled(theirs.try_post(other, title="by them", headers={"Idempotency-Key": "k"}))
 
 
-def test_what_waits_is_stored_and_then_nothing_names_them(own_postgres, settings, node, forget):
+def test_spooled_posts_are_stored_and_then_nothing_names_the_user(
+    own_postgres, settings, node, forget
+):
     """Although no node runs that would store it."""
     user, other = fresh_user("ada"), fresh_user("ben")
     node.start()
@@ -86,7 +88,7 @@ def test_what_waits_is_stored_and_then_nothing_names_them(own_postgres, settings
     assert Person(node, user).titles() == []
 
 
-def test_what_was_set_aside_names_them_no_more(own_postgres, settings, node, forget):
+def test_entries_set_aside_name_the_user_no_more(own_postgres, settings, node, forget):
     user, other = fresh_user("ada"), fresh_user("ben")
     node.start()
     theirs = node.producer(token(user, "notify"))

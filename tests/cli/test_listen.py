@@ -56,7 +56,7 @@ def test_a_notification_is_shown_on_one_line_and_acknowledged(listen, send, deli
     wait_until(lambda: deliveries(notification) == {"desk": "acknowledged"})
 
 
-def test_what_was_missed_comes_first_and_what_was_shown_does_not_come_again(listen, send, ada):
+def test_missed_notifications_come_first_and_shown_ones_do_not_come_again(listen, send, ada):
     send(ada, "one")
     first = listen(ada, "--json", "--once", 1)
     assert first.wait() == 0
@@ -179,7 +179,7 @@ def test_a_token_of_another_server_is_told_with_where_this_one_keeps_its_data(se
     assert f"This server keeps its data in {server.settings['data']}" in result.stderr
 
 
-def test_what_is_no_tocsin_is_told_at_once(server, tocsin):
+def test_a_server_that_is_no_tocsin_is_told_at_once(server, tocsin):
     result = tocsin("listen", "ada", "--token", "x", "--url", f"{server.url}/elsewhere")
     assert result.exit_code == 1
     assert "refused the connection (404)" in result.stderr

@@ -72,7 +72,7 @@ def test_one_is_paused_enabled_rewound_and_gets_another_secret(webhook, made):
     assert json.loads(webhook("letters", made).stdout) == {"letters": [], "next": None}
 
 
-def test_what_cannot_be_done_is_said(webhook, made):
+def test_a_command_that_cannot_be_done_says_why(webhook, made):
     refused = webhook("create", "http://10.0.0.1/")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "10.0.0.1" in refused.stderr

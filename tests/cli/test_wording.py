@@ -66,7 +66,7 @@ def test_settings_that_are_wrong_are_told_in_the_persons_words(tmp_path):
     assert "`./dev config docs` lists the settings" in said.stderr
 
 
-def test_what_other_rooms_say_is_told_in_the_persons_words_too(monkeypatch):
+def test_a_remedy_of_another_room_is_told_in_the_person_s_words_too(monkeypatch):
     monkeypatch.setenv("_TOCSIN_PROGRAM", "./dev")
     assert "do:    run `./dev migrate`" in Trouble("Wrong", "run `tocsin migrate`").message
 
@@ -114,7 +114,7 @@ NO_MORE_THAN_OWNER = ["setpriv", "--bounding-set", "-dac_override,-dac_read_sear
     ],
     ids=lambda command: command[0],
 )
-def test_what_belongs_to_somebody_else_is_told_in_a_sentence(tmp_path, command):
+def test_a_folder_of_another_user_is_told_in_a_sentence(tmp_path, command):
     data = tmp_path / "tocsin-data"
     data.mkdir(mode=0o700)
     os.chown(data, NOBODY, NOBODY)
@@ -160,7 +160,7 @@ def says(log: Path, text: str) -> bool:
 # --- The other verbs ------------------------------------------------------------------------------
 
 
-def test_what_can_be_measured_is_told_without_an_environment(tmp_path):
+def test_the_benchmarks_are_listed_without_an_environment(tmp_path):
     from bench.__main__ import OF_A_CLUSTER, OF_BROKERS, OF_ONE_NODE
     from bench.cluster_scenarios import CLUSTER_SCENARIOS
     from bench.scenarios import SCENARIOS

@@ -54,7 +54,7 @@ def test_whether_to_come_back_is_in_the_number(closing):
         assert kinds == ([Wait] if closing.reconnect else [Stop])
 
 
-def test_who_was_replaced_learns_what_to_do():
+def test_a_replaced_device_learns_the_remedy():
     text = trouble(Conversation().live().hears_goodbye(Closing.REPLACED))
     assert "as the same device, desk" in text
     assert "--device" in text

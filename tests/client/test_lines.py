@@ -32,7 +32,7 @@ def test_body_link_and_urgency_are_shown_where_there_are_some():
         ("state", "read", "read"),
     ],
 )
-def test_what_has_happened_to_an_old_one_is_said(change, state, word):
+def test_the_state_of_an_old_notification_is_said(change, state, word):
     assert line(change, state=state) == f"13:14:15  default  ({word})  Hello"
 
 

@@ -42,7 +42,7 @@ def test_only_structlog_writes_log_lines():
     )
 
 
-def test_what_is_caught_is_called_error():
+def test_a_caught_error_is_called_error():
     refuse(
         (
             f"{short(path)}: as {node.name}"

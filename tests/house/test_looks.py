@@ -49,7 +49,7 @@ def test_children_are_made_anew_by_their_factories():
     )
 
 
-def test_what_is_left_to_do_has_an_issue():
+def test_a_mark_for_later_has_an_issue():
     refuse(
         (
             f"{short(path)}:{line} {text}"
@@ -162,7 +162,7 @@ def test_impurities_are_seen(source):
 
 
 @pytest.mark.parametrize("source", ["import uuid", "now = session.now()", "from math import inf"])
-def test_what_is_pure_is_left_alone(source):
+def test_pure_code_is_left_alone(source):
     assert not list(impurities(ast.parse(source)))
 
 
@@ -181,7 +181,7 @@ def test_factories_that_hand_back_the_same_object_are_seen(source, is_seen):
     assert list(handed_back(source)) == [1] * is_seen
 
 
-def test_what_is_raised_in_splitting_is_seen():
+def test_an_error_raised_in_splitting_is_seen():
     source = "try:\n    f()\nexcept* OSError:\n    if x:\n        raise Y from None\n    raise\n"
     assert list(raised_in_splitting(source)) == [5]
     assert not list(raised_in_splitting(source.replace("except*", "except")))

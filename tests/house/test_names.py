@@ -57,7 +57,7 @@ def test_no_two_modules_have_a_public_class_of_one_name():
     )
 
 
-def test_what_is_declared_is_used():
+def test_declarations_are_used():
     """By the product or its tools: what only tests use is dead as well."""
     users = [path for each in FOLDERS if each != "tests" for path in python_files(ROOT / each)]
     used = Counter(word for path in users for word in words(text_of(path)))

@@ -17,7 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.source import our_python, parse, refuse, short, text_of
+from tests.house.source import (
+    ROOT,
+    functions_of,
+    our_python,
+    parse,
+    python_files,
+    refuse,
+    short,
+    text_of,
+)
 
 OPENERS = {
     *("who", "whom", "whose", "whoever", "what", "whatever"),
@@ -45,6 +54,19 @@ def test_sentences_have_a_noun_for_their_subject():
     )
 
 
+def test_the_name_of_a_test_has_a_noun_for_its_subject():
+    """Of a test as well as of a sentence in prose: the name is all that a failed run shows."""
+    refuse(
+        (
+            f"{short(path)} {function.name}"
+            for path in python_files(ROOT / "tests")
+            for function in functions_of(path)
+            if names_no_subject(function.name)
+        ),
+        'Name the device, node, producer, entry … instead of "who" and "what"',
+    )
+
+
 # --- the rules catch what they are for ------------------------------------------------------------
 
 
@@ -62,6 +84,20 @@ def test_sentences_have_a_noun_for_their_subject():
 )
 def test_openings_are_seen(text, is_seen):
     assert opens_without_noun(text) is is_seen
+
+
+@pytest.mark.parametrize(
+    ("name", "is_seen"),
+    [
+        ("test_what_has_expired_is_not_pushed", True),
+        ("test_those_that_wait_are_served_in_turn", True),
+        ("test_an_expired_notification_is_not_pushed", False),
+        ("test_whole_batches_are_refused", False),
+        ("what_the_person_sees", False),
+    ],
+)
+def test_a_name_without_a_subject_is_seen(name, is_seen):
+    assert names_no_subject(name) is is_seen
 
 
 def test_sentences_are_told_apart():
@@ -118,6 +154,11 @@ def sentences(text: str) -> Iterable[str]:
         for sentence in re.split(r"(?<=[.!?])\s+(?=[^a-z])", " ".join(paragraph.split())):
             if " " in (cleaned := sentence.lstrip("-*| ")):
                 yield cleaned
+
+
+def names_no_subject(name: str) -> bool:
+    words = name.split("_")
+    return words[0] == "test" and len(words) > 1 and words[1] in {*OPENERS, "those", "which"}
 
 
 def opens_without_noun(sentence: str) -> bool:

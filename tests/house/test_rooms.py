@@ -38,7 +38,7 @@ SEES = {
     },
     "server": {
         *("server", "actors", "protocol"),
-        *("persistence.store", "persistence.bus", "persistence.source"),
+        *("persistence.store", "persistence.bus", "persistence.source", "persistence.sink"),
     },
 }
 ABOVE = {"node", "trunk", "wiring", "connecting", "sinks", "broker_access", "cli", "__main__"}
@@ -170,7 +170,7 @@ def test_no_imports_go_round_in_a_circle():
         ("cli.serve", "node", True),
     ],
 )
-def test_who_may_import_whom(importer, target, allowed):
+def test_imports_between_rooms_are_judged(importer, target, allowed):
     assert may_import(importer, target) is allowed
 
 
@@ -195,7 +195,7 @@ def test_relative_imports_are_resolved():
         ("world", "delivery.user", True),
     ],
 )
-def test_who_turns_back(importer, target, back):
+def test_an_import_that_turns_back_is_seen(importer, target, back):
     package = "tocsin.actors"
     assert turns_back(package, f"{package}.{importer}", f"{package}.{target}") is back
 

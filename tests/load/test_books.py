@@ -27,7 +27,7 @@ def pushed(books: Books, user: str, number: int, sequence: int, *, replay: bool 
     books.receive(user, number)
 
 
-def test_what_was_accepted_and_did_not_come_is_lost(books):
+def test_an_accepted_post_that_did_not_come_is_lost(books):
     posted(books, 1, ADA, BOB)
     pushed(books, ADA, 1, 1)
     assert list(books.missing()) == [(BOB, 1)]
@@ -36,7 +36,7 @@ def test_what_was_accepted_and_did_not_come_is_lost(books):
     assert books.is_whole
 
 
-def test_what_was_never_accepted_is_no_loss(books):
+def test_a_post_that_was_never_accepted_is_no_loss(books):
     posted(books, 1, ADA, accepted=False)
     books.refuse(1)
     posted(books, 2, ADA, accepted=False)
@@ -59,7 +59,7 @@ def test_a_repetition_of_a_post_that_is_accepted_again_changes_nothing(books):
     assert books.answers.count == 1
 
 
-def test_what_was_acknowledged_in_this_session_must_not_come_again(books):
+def test_a_push_acknowledged_in_this_session_must_not_come_again(books):
     posted(books, 1, ADA)
     books.begin_session(ADA)
     pushed(books, ADA, 1, 1)
@@ -79,7 +79,7 @@ def test_after_a_new_connection_it_may_since_the_acknowledgment_may_be_lost(book
     assert (books.tally.resent, books.tally.repeated) == (1, 0)
 
 
-def test_what_a_device_drops_has_to_come_again(books):
+def test_a_push_that_a_device_drops_has_to_come_again(books):
     posted(books, 1, ADA)
     books.see(ADA, 1, 1, 2.0, replay=False)
     books.forget()

@@ -24,7 +24,7 @@ def test_thresholds_that_mean_nothing_are_refused(text):
         read_thresholds(text)
 
 
-def test_what_is_given_replaces_the_scenario_s_own():
+def test_an_option_replaces_the_scenario_s_own():
     plan = SCENARIOS["fanout"][1]
     assert changed(plan, {"devices": 10, "posts": None}).posts == plan.posts
     assert changed(plan, {"devices": 10}).recipients == 10, "no more recipients than users"
@@ -47,7 +47,7 @@ def test_addresses(url, found):
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ws://host", "http://"])
-def test_what_is_no_address_of_a_server(url):
+def test_an_address_of_no_server_is_refused(url):
     with pytest.raises(ValueError, match="no address"):
         parse_target(url)
 

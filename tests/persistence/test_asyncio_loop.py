@@ -85,7 +85,7 @@ async def test_a_timer_of_asyncio_is_heard_by_a_loop_that_is_always_busy():
             await aio_as_trio(asyncio.sleep)(0.01)
 
 
-async def test_what_is_ready_when_the_loop_ends_is_run():
+async def test_ready_callbacks_are_run_when_the_loop_ends():
     ran: list[int] = []
 
     async def make_ready() -> None:

@@ -21,7 +21,7 @@ async def ben(service):
         yield bus
 
 
-async def test_what_one_node_says_others_hear_on_the_channels_they_subscribed(ann, ben):
+async def test_messages_are_heard_on_the_channels_subscribed(ann, ben):
     await ben.subscribe(["u:1", "u:2"])
 
     await ann.publish([*said("u:1", b"x"), *said("u:3", b"y"), *said("u:2", b"z")])
@@ -58,7 +58,7 @@ async def test_publications_at_the_same_time_all_arrive(ann, ben):
     assert set(await hear(ben, 300)) == set(everything)
 
 
-async def test_what_is_said_after_subscribing_returned_is_heard(ann, ben):
+async def test_a_message_published_after_subscribing_returned_is_heard(ann, ben):
     for number in range(50):
         channel = f"u:{number}"
         await ben.subscribe([channel])

@@ -21,11 +21,11 @@ async def ben(service):
         yield bus
 
 
-async def test_nobody_was_disconnected_at_first(ann):
+async def test_no_user_was_disconnected_at_first(ann):
     assert await ann.disconnected() == {}
 
 
-async def test_who_was_disconnected_is_known_to_every_node_with_the_seconds_since(ann, ben):
+async def test_a_disconnected_user_is_known_to_every_node_with_the_seconds_since(ann, ben):
     await ann.keep_disconnected([b"ada", b"\xff \n"])
     await trio.sleep(0.05)  # waits for: the age that is asserted
     await ben.keep_disconnected([b"bob"])

@@ -106,7 +106,7 @@ def test_no_table_keeps_a_row_of_the_user_and_each_keeps_those_of_others(on_hand
     on_hands(work)
 
 
-def test_what_a_user_alone_had_takes_its_plan_with_it(on_hands):
+def test_a_notification_of_one_user_takes_its_plan_with_it(on_hands):
     async def work(hands: Hands) -> None:
         for id_, users in {"n1": ["ann"], "n2": ["ann", "ben"]}.items():
             await insert(hands, "notifications", id=id_, credential="jwt::ann")

@@ -74,7 +74,7 @@ async def test_a_deaf_node_is_heard_and_hears_nothing(broker, ann, ben, autojump
     assert await gap(ben) == ["u:1"]
 
 
-async def test_what_is_lost_is_lost_for_one(broker, ann, ben):
+async def test_a_lost_message_is_lost_for_one_node(broker, ann, ben):
     broker.loss = lambda node, each: node == "b" and each.payload == b"2"
     await ann.publish(said("u:1", b"1", b"2", b"3"))
     assert await hear(ann, 3) == said("u:1", b"1", b"2", b"3")

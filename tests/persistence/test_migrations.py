@@ -75,9 +75,7 @@ async def test_stores_that_open_at_the_same_moment_agree(database, running):
         await store.aclose()
 
 
-async def test_what_the_first_version_kept_is_kept_whatever_is_in_it(
-    database, running, monkeypatch
-):
+async def test_any_database_of_the_first_version_is_kept(database, running, monkeypatch):
     old = {dialect: migrations.known(dialect)[:1] for dialect in ("sqlite", "postgres")}
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "known", old.__getitem__)

@@ -72,7 +72,9 @@ async def test_three_nodes_make_and_carry_each_send_once(desks):
     assert states == {"sent"}
 
 
-async def test_what_another_node_is_claiming_is_passed_over_without_waiting(desks, postgres_url):
+async def test_sends_that_another_node_is_claiming_are_passed_over_without_waiting(
+    desks, postgres_url
+):
     desk = desks[0]
     for user in ("ann", "bob"):
         await address(desk, user)

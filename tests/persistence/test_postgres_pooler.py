@@ -176,7 +176,7 @@ async def test_settings_of_the_operator_are_kept_behind_a_pooler(loop, pooler, p
     await store.aclose()
 
 
-async def test_what_the_pooler_refuses_of_the_operators_is_said(loop, binary, postgres_url):
+async def test_an_option_that_the_pooler_refuses_is_named(loop, binary, postgres_url):
     with PgBouncer(postgres_url, binary, mode="transaction") as pooler:
         store = PostgresStore(pooler.url, link=Link({"options": "endpoint=ep-1"}))
         with pytest.raises(StoreFailed, match="The pooler refuses what `database` says"):

@@ -55,7 +55,7 @@ def quieten(desk: Any, seconds: float = postgres_pool.QUIET) -> None:
         connection.used_at -= seconds
 
 
-async def test_what_a_network_has_forgotten_in_a_quiet_night_costs_a_moment(desk, proxy):
+async def test_connections_that_a_network_has_forgotten_cost_a_moment(desk, proxy):
     quieten(desk, 8 * 3600)
     proxy.forget()
 
@@ -80,7 +80,7 @@ async def test_one_that_hangs_takes_only_its_own_statement_with_it(loop, proxy):
     await store.aclose()
 
 
-async def test_who_was_quiet_and_answers_is_used_again(desk):
+async def test_a_quiet_connection_that_answers_is_used_again(desk):
     before = {id(each) for each in desk.store._pool._idle}
     quieten(desk)
 
@@ -89,7 +89,7 @@ async def test_who_was_quiet_and_answers_is_used_again(desk):
     assert {id(each) for each in desk.store._pool._idle} == before
 
 
-async def test_who_has_just_spoken_is_not_looked_at(desk, monkeypatch):
+async def test_a_connection_that_has_just_spoken_is_not_looked_at(desk, monkeypatch):
     async def look(*_):
         raise AssertionError("looked at")
 
@@ -97,7 +97,7 @@ async def test_who_has_just_spoken_is_not_looked_at(desk, monkeypatch):
     await all_at_once(desk.publish)
 
 
-async def test_whoever_is_old_is_replaced_though_in_use_all_the_time(desk):
+async def test_an_old_connection_is_replaced_though_in_use_all_the_time(desk):
     before = {each.get_server_pid() for each in desk.store._pool._idle}
     for each in desk.store._pool._idle:
         each.retire_at -= postgres_pool.AGE_MAX

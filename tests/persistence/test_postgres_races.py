@@ -27,7 +27,7 @@ async def desk(loop, postgres_url):
     await desk.store.aclose()
 
 
-async def test_what_another_node_brings_while_we_wait_is_not_brought_again(desk, postgres_url):
+async def test_entries_that_another_node_brings_meanwhile_are_not_brought_again(desk, postgres_url):
     await desk.subscribe("news", "ann")
     made = await desk.publish(topic="news")
     brought: list[Any] = []
@@ -52,7 +52,7 @@ async def test_what_another_node_brings_while_we_wait_is_not_brought_again(desk,
     assert (page.head, page.counters.unread) == (1, 1)
 
 
-async def test_what_is_published_while_we_wait_is_left_for_the_next_time(desk, postgres_url):
+async def test_a_publish_during_the_wait_is_left_for_the_next_time(desk, postgres_url):
     await desk.subscribe("news", "ann")
     first = await desk.publish(topic="news")
     brought: list[Any] = []
@@ -70,7 +70,7 @@ async def test_what_is_published_while_we_wait_is_left_for_the_next_time(desk, p
     assert told(again.fan_outs) == [(second.content.id, "created", {"ann": 2})]
 
 
-async def test_what_is_purged_while_a_page_is_being_read_is_not_passed_over_in_silence(
+async def test_a_purge_during_the_read_of_a_page_shows_in_its_horizon(
     desk, postgres_url, monkeypatch
 ):
     made = await desk.publish("ann")
@@ -86,7 +86,7 @@ async def test_what_is_purged_while_a_page_is_being_read_is_not_passed_over_in_s
     await other.store.aclose()
 
 
-async def test_what_is_published_while_a_page_is_being_read_is_counted_if_it_is_in_the_page(
+async def test_a_publish_during_the_read_of_a_page_is_counted_if_it_is_in_the_page(
     desk, postgres_url, monkeypatch
 ):
     await desk.publish("ann")
@@ -100,7 +100,7 @@ async def test_what_is_published_while_a_page_is_being_read_is_counted_if_it_is_
     await other.store.aclose()
 
 
-async def test_what_is_published_while_an_inbox_is_being_read_is_counted_if_it_is_listed(
+async def test_a_publish_during_the_read_of_an_inbox_is_counted_if_it_is_listed(
     desk, postgres_url, monkeypatch
 ):
     await desk.publish("ann")
@@ -114,7 +114,7 @@ async def test_what_is_published_while_an_inbox_is_being_read_is_counted_if_it_i
     await other.store.aclose()
 
 
-async def test_who_comes_back_to_a_topic_hears_of_what_happened_in_that_moment(
+async def test_a_user_who_comes_back_to_a_topic_hears_of_an_update_in_that_moment(
     desk, postgres_url, monkeypatch
 ):
     await desk.subscribe("news", "ann")

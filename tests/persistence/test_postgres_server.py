@@ -51,7 +51,7 @@ async def test_after_a_restart_the_first_calls_succeed_and_nothing_is_lost(
     await desk.store.aclose()
 
 
-async def test_what_was_answered_is_there_after_a_crash_in_mid_load(loop, own_postgres):
+async def test_answered_commands_are_there_after_a_crash_in_mid_load(loop, own_postgres):
     desk = await opened(own_postgres.create_database(), pool_size=4)
     answered: set[int] = set()
     down = trio.Event()

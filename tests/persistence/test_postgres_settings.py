@@ -111,9 +111,7 @@ async def test_a_node_connects_by_an_address_as_providers_write_it(run, postgres
 # --- Another program's lock ----------------------------------------------------------------------
 
 
-async def test_somebody_elses_lock_is_known_for_what_it_is_and_soon_to_who_is_in_a_hurry(
-    loop, postgres_url
-):
+async def test_a_foreign_lock_is_known_as_one_and_soon_when_in_a_hurry(loop, postgres_url):
     desk = await opened(postgres_url)
     await desk.publish("ann")
     async with ann_locked(postgres_url):

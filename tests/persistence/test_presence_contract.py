@@ -20,7 +20,7 @@ def presence(service):
     return service.presence("node-a")
 
 
-async def test_who_was_never_seen_is_not_there(presence):
+async def test_a_user_who_was_never_seen_has_no_devices(presence):
     assert await presence.of("ann") == ()
 
 

@@ -19,7 +19,7 @@ TALK = 50
 
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.faults)])
-async def test_what_is_said_is_heard_or_there_is_a_gap_behind_it(own_redis, rounds):
+async def test_an_envelope_is_heard_or_there_is_a_gap_behind_it(own_redis, rounds):
     troubles = [
         partial(own_redis.execute, "CLIENT", "KILL", "TYPE", "pubsub"),
         partial(own_redis.execute, "CLIENT", "KILL", "TYPE", "normal"),

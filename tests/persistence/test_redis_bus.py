@@ -78,7 +78,7 @@ async def test_while_the_server_is_away_calls_fail_at_once_and_receiving_waits(o
         assert waiting.cancelled_caught
 
 
-async def test_what_was_wanted_while_the_server_was_away_is_heard_when_it_is_back(own_redis):
+async def test_a_subscription_made_while_the_server_was_away_is_heard_when_it_is_back(own_redis):
     async with joined(own_redis) as (ann, ben):
         await in_thread(own_redis.stop)
         await becomes_impossible(lambda: ben.subscribe(["u:new"]))
@@ -210,7 +210,7 @@ async def test_deleting_everything_harms_neither_bus_nor_presence_nor_spool(own_
         assert await payloads(spool) == [b"new"]
 
 
-async def test_what_somebody_deleted_by_hand_does_not_stop_the_spool(own_redis):
+async def test_an_entry_deleted_by_hand_does_not_stop_the_spool(own_redis):
     service = RedisService(own_redis.url)
     async with service.running():
         spool = service.spool("node-a")

@@ -158,7 +158,7 @@ async def test_a_million_foreign_entries_drive_out_none_of_ours(service, spool, 
     assert await spool.discard(ours.id)
 
 
-async def test_what_was_put_aside_is_stored_if_somebody_vouches_and_it_is_all_there(
+async def test_an_unsealed_entry_is_replayed_if_an_operator_vouches_and_it_is_whole(
     service, spool, intruder
 ):
     intruder.xadd(SPOOL, {"payload": "of an older release"})
@@ -172,7 +172,7 @@ async def test_what_was_put_aside_is_stored_if_somebody_vouches_and_it_is_all_th
     assert await drain(spool) == [b"of an older release"]
 
 
-async def test_what_stands_aside_is_replayed_only_as_it_was_put_there(spool, intruder):
+async def test_an_entry_set_aside_is_replayed_only_as_it_was_put_there(spool, intruder):
     await append(spool, b"ours")
     [ours] = await take(spool)
     await spool.poison("node-a", [(ours, "bad")])

@@ -29,7 +29,7 @@ async def test_all_that_waits_is_seen_in_order(service, traces):
     assert [each async for each in traces.waiting()] == payloads
 
 
-async def test_what_is_set_aside_can_be_removed_or_replaced_and_still_be_replayed(service, traces):
+async def test_an_entry_set_aside_can_be_removed_or_replaced_and_still_be_replayed(service, traces):
     spool = service.spool(NODE)
     await spool.append([SpoolDraft(b"%d" % number) for number in range(30)])
     entries = await spool.take(NODE, 30, 30)

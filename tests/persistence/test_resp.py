@@ -29,7 +29,7 @@ others = st.lists(words | st.integers(-5, 5) | st.none() | st.just([b"nested", [
 
 
 @given(st.lists(messages | confirmations | others, max_size=6), st.data())
-def test_what_was_said_is_read_in_whatever_pieces_it_comes(said, data):
+def test_replies_are_read_in_any_pieces(said, data):
     stream = b"".join(map(written, said))
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=8)))
     reader = ReplyReader()
@@ -51,13 +51,13 @@ def test_an_error_of_the_servers_is_raised():
 
 
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400\r\n", b"$x\r\n", b"*?\r\n", b":\r\n"])
-def test_what_is_not_redis_is_refused(nonsense):
+def test_bytes_that_are_not_redis_are_refused(nonsense):
     with pytest.raises(InvalidResponse):
         ReplyReader().read(nonsense)
 
 
 @pytest.mark.parametrize("channel", [b"u:ada", b"two\r\nlines"])
-def test_what_is_too_long_is_passed_over_without_being_kept(channel):
+def test_a_bulk_that_is_too_long_is_passed_over_without_being_kept(channel):
     long = written([b"message", channel, b"x" * (BULK_BYTES_MAX + 1)])
     stream = long + written([b"message", b"c", b"next"])
     reader, piece, read = ReplyReader(), 1 << 16, []
@@ -68,6 +68,6 @@ def test_what_is_too_long_is_passed_over_without_being_kept(channel):
     assert read == [[b"message", channel, None], [b"message", b"c", b"next"]]
 
 
-def test_what_is_just_not_too_long_is_read():
+def test_a_bulk_of_the_greatest_length_is_read():
     message = [b"message", b"c", b"x" * BULK_BYTES_MAX]
     assert ReplyReader().read(written(message)) == [message]

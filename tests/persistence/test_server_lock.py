@@ -73,7 +73,7 @@ def test_it_ends_with_its_process_however_that_ends(tmp_path):
     ServerLock(tmp_path / "a.db", HOLDER).release()
 
 
-def test_who_looks_makes_nothing_and_keeps_nobody_from_it(tmp_path):
+def test_a_look_at_the_lock_makes_no_file_and_keeps_no_server_out(tmp_path):
     assert find_holder(tmp_path / "a.db") is None
     assert not list(tmp_path.iterdir())
     ServerLock(tmp_path / "a.db", HOLDER).release()

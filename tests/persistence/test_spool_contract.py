@@ -37,20 +37,20 @@ async def test_an_empty_spool_gives_nothing(spool):
     assert await spool.size() == 0
 
 
-async def test_what_is_appended_is_taken_in_order_whoever_appended_it(service, spool):
+async def test_entries_of_all_nodes_are_taken_in_the_order_appended(service, spool):
     await fill(spool, b"1", b"2")
     await fill(service.spool("node-b"), b"3")
     assert await taken(spool) == [b"1", b"2", b"3"]
     assert await spool.size() == 3
 
 
-async def test_what_is_not_done_is_taken_again_before_what_is_new(spool):
+async def test_entries_that_are_not_done_are_taken_again_before_new_ones(spool):
     await fill(spool, b"1", b"2", b"3", b"4")
     assert await taken(spool, limit=2) == [b"1", b"2"]
     assert await taken(spool, limit=3) == [b"1", b"2", b"3"]
 
 
-async def test_what_is_done_is_forgotten_and_the_rest_follows(spool):
+async def test_entries_that_are_done_are_forgotten_and_the_rest_follows(spool):
     await fill(spool, b"1", b"2", b"3")
     await finish(spool, 2)
     assert await spool.size() == 1
@@ -73,7 +73,7 @@ async def test_one_node_at_a_time_takes(service, spool):
     assert await service.spool("node-b").take("node-b", 10, 30) is None
 
 
-async def test_what_a_dead_node_took_is_taken_by_the_next_and_first(service, spool):
+async def test_entries_that_a_dead_node_took_are_taken_first_by_the_next(service, spool):
     await fill(spool, b"1", b"2", b"3")
     assert len(await spool.take("node-a", 2, 0.05)) == 2
     await trio.sleep(0.15)  # waits for: the end of the lease, which nobody tells
@@ -179,7 +179,7 @@ async def test_poison_is_put_aside_and_what_is_behind_it_goes_on(spool):
     assert await spool.poisoned(1) == [(second, "worse")]
 
 
-async def test_what_is_not_there_any_more_cannot_be_poison(spool):
+async def test_an_entry_that_is_not_there_any_more_cannot_be_poison(spool):
     await fill(spool, b"1")
     [entry] = await spool.take("node-a", 1, 30)
     await spool.poison("node-a", [(entry, "bad")])
@@ -188,7 +188,7 @@ async def test_what_is_not_there_any_more_cannot_be_poison(spool):
     assert len(await spool.poisoned(10)) == 1
 
 
-async def test_what_was_put_aside_is_replayed_behind_the_others_or_forgotten(spool):
+async def test_an_entry_set_aside_is_replayed_behind_the_others_or_discarded(spool):
     await fill(spool, *[b"%d" % number for number in range(250)])
     entries = await spool.take("node-a", 250, 30)
     assert entries is not None
@@ -208,7 +208,7 @@ async def test_what_was_put_aside_is_replayed_behind_the_others_or_forgotten(spo
     assert left == kept[::-1]
 
 
-async def test_what_is_replayed_begins_a_run(spool):
+async def test_a_replayed_entry_begins_a_run(spool):
     await fill(spool, b"1")
     [entry] = await spool.take("node-a", 1, 30)
     await spool.poison("node-a", [(entry, "bad")])
@@ -219,7 +219,7 @@ async def test_what_is_replayed_begins_a_run(spool):
     assert (await spool.append([SpoolDraft(b"2")])).run == again.id
 
 
-async def test_who_has_lost_the_lease_cannot_put_aside_what_another_has_in_hand(service, spool):
+async def test_a_node_without_the_lease_cannot_set_aside_another_s_entries(service, spool):
     await fill(spool, b"1")
     [entry] = await spool.take("node-a", 1, 0.05)
     await trio.sleep(0.15)  # waits for: the end of the lease, which nobody tells

@@ -108,7 +108,7 @@ trio.run(main)
     assert done.stdout.decode().split() == ["unavailable", "unavailable", "unavailable", "2"]
 
 
-async def test_somebody_elses_lock_is_waited_for_and_then_unavailable(store, monkeypatch):
+async def test_a_foreign_lock_is_waited_for_and_then_the_store_is_unavailable(store, monkeypatch):
     store._connection.execute("PRAGMA busy_timeout = 50")
     other = sqlite3.connect(store._path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -159,7 +159,7 @@ async def test_inline_gives_way_to_other_tasks_once_per_call(tmp_path):
     await store.aclose()
 
 
-async def test_what_was_answered_survives_the_writers_sudden_death(tmp_path):
+async def test_an_answered_command_survives_the_writer_s_sudden_death(tmp_path):
     path = tmp_path / "tocsin.db"
     # Killed after different numbers of answers, so at different points of its work.
     for answers in (1, 7, 20):

@@ -41,7 +41,7 @@ async def test_nothing_is_answered_that_would_go_into_a_file_that_was_moved(stor
     assert not (tmp_path / "tocsin.db").exists()
 
 
-async def test_what_was_answered_before_is_in_the_file_wherever_it_is(store, tmp_path):
+async def test_answered_commands_are_in_the_file_wherever_it_is(store, tmp_path):
     os.rename(tmp_path / "tocsin.db", tmp_path / "elsewhere.db")
     with pytest.raises(StoreUnavailable):
         await store.probe()

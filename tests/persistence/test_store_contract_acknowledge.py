@@ -67,7 +67,7 @@ async def test_an_acknowledgment_by_id_that_may_have_crossed_a_later_change_answ
     assert await desk.entries("ann") == ()
 
 
-async def test_what_an_earlier_session_sent_is_not_what_an_acknowledgment_has_crossed(desk):
+async def test_an_ack_by_id_covers_an_update_sent_by_an_earlier_session(desk):
     made = await desk.publish("ann")
     id_ = made.content.id
     await desk.attach("ann", "phone")
@@ -101,7 +101,7 @@ async def test_an_answer_leaves_nothing_that_an_acknowledgment_could_have_crosse
     assert await desk.entries("ann") == ()
 
 
-async def test_what_was_not_sent_is_not_acknowledged_by_its_id(desk):
+async def test_a_notification_that_was_not_sent_is_not_acknowledged_by_its_id(desk):
     made = await desk.publish("ann")
     await desk.attach("ann", "phone")
 
@@ -191,7 +191,7 @@ async def test_a_device_is_removed_once(desk):
     assert await desk.one(remove, NotFound)
 
 
-async def test_what_is_still_written_of_a_removed_device_does_not_bring_it_back(desk):
+async def test_a_late_ledger_line_does_not_bring_back_a_removed_device(desk):
     await desk.publish("ann")
     await desk.attach("ann", "phone")
     await desk.one(RemoveDevice("ann", "phone"), DeviceForgotten)

@@ -95,7 +95,7 @@ async def test_an_update_tells_who_has_seen_it(desk, database):
     assert (user, state.state, state.seen_at, state.read_at) == ("bob", "read", 7, 8)
 
 
-async def test_what_cannot_be_updated_says_why(desk):
+async def test_an_update_that_cannot_be_done_says_why(desk):
     made = await desk.publish("ann")
     gone = await desk.publish("ann")
     await desk.withdraw(gone.content.id)
@@ -158,7 +158,7 @@ async def test_a_withdrawn_notification_is_told_only_to_those_who_may_know_it(de
 # --- Expire -------------------------------------------------------------------------------------
 
 
-async def test_what_is_due_expires_the_earliest_first(desk):
+async def test_due_notifications_expire_the_earliest_first(desk):
     late = await desk.publish("ann", expires_at=START_OF_TIME + 2000)
     soon = await desk.publish("ann", "bob", expires_at=START_OF_TIME + 1000)
     await desk.publish("ann")
@@ -173,7 +173,7 @@ async def test_what_is_due_expires_the_earliest_first(desk):
     assert (expired.users, rest.users) == (("ann", "bob"), ("ann",))
 
 
-async def test_whose_counters_an_expiry_leaves_alone_is_not_named(desk):
+async def test_a_user_whose_counters_an_expiry_leaves_alone_is_not_named(desk):
     await desk.publish("ann", "bob", expires_at=START_OF_TIME + 5)
     await desk.mark("bob", "read")
 
@@ -181,7 +181,7 @@ async def test_whose_counters_an_expiry_leaves_alone_is_not_named(desk):
 
 
 @limited(recipients_max=4)
-async def test_what_is_for_very_many_expires_in_pieces(desk):
+async def test_notifications_for_very_many_expire_in_pieces(desk):
     due = START_OF_TIME + 1000
     for users in (("a", "b", "c", "d", "e"), ("a", "b"), ("c", "d"), ("e",)):
         await desk.publish(*users, expires_at=due)
@@ -229,13 +229,21 @@ async def test_an_update_that_postpones_the_expiry_comes_before_it(desk):
     assert (await desk.view(made.content.id)).standing == "active"
 
 
-async def test_what_has_expired_is_not_changed_any_more(desk):
+async def test_an_expired_notification_is_not_changed_any_more(desk):
+    made = await desk.publish("ann", expires_at=START_OF_TIME + 1000)
+    await desk.expire(START_OF_TIME + 1000)
+
+    update = Update(made.content.id, Patch(title="New"), START_OF_TIME)
+    assert await desk.one(update, NotActive) == NotActive("expired")
+
+
+async def test_an_expired_notification_that_is_withdrawn_tells_nobody_and_is_withdrawn(desk):
     made = await desk.publish("ann", expires_at=START_OF_TIME + 1000)
     await desk.expire(START_OF_TIME + 1000)
 
     assert (await desk.withdraw(made.content.id)).fan_outs == ()
-    update = Update(made.content.id, Patch(title="New"), START_OF_TIME)
-    assert await desk.one(update, NotActive) == NotActive("expired")
+    assert (await desk.view(made.content.id)).standing == "withdrawn"
+    assert (await desk.withdraw(made.content.id)).fan_outs == ()
 
 
 # --- Batches ------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ async def test_users_do_not_enter_a_closed_one_and_producers_put_them_in(desk):
     assert (await desk.one(wish("ann", "sport"), Subscribed)).changed == ("ann",)
 
 
-async def test_who_is_in_it_stays_and_may_leave(desk):
+async def test_a_subscriber_of_a_closed_topic_stays_and_may_leave(desk):
     await desk.subscribe("news", "ann", "bob")
     assert await desk.one(SetTopic("news", True), TopicSet) == TopicSet("news", True, 2)
     assert await members(desk) == ("ann", "bob")
@@ -76,7 +76,7 @@ async def test_in_one_transaction_what_was_asked_first_holds_first(desk):
     assert await members(desk) == ("ann", "cy")
 
 
-async def test_whoever_is_let_in_was_asked_before_it_was_closed(desk):
+async def test_only_users_who_asked_before_the_topic_closed_are_let_in(desk):
     let_in: list[str] = []
 
     async def enter(user: str) -> None:

@@ -35,7 +35,7 @@ async def test_a_second_one_with_the_key_becomes_the_next_revision_of_the_first(
     assert await desk.ask(FindNotification(second.content.id), NotFound)
 
 
-async def test_what_was_read_is_unseen_again(desk, database):
+async def test_a_read_notification_is_unseen_again(desk, database):
     await desk.publish("ann", "bob", collapse_key="k")
     await database.execute("UPDATE inbox SET state = 'read', seen_at = 7, read_at = 8, "
                            "delivered_at = 5 WHERE user_id = 'bob'")  # fmt: skip
@@ -101,7 +101,7 @@ async def test_keys_hold_for_each_recipient_alone(desk):
     assert (await desk.publish("ann", collapse_key="l")).content.id != first.content.id
 
 
-async def test_what_has_ended_is_not_renewed(desk):
+async def test_a_notification_that_has_ended_is_not_renewed(desk):
     withdrawn = await desk.publish("ann", collapse_key="k")
     await desk.withdraw(withdrawn.content.id)
     expired = await desk.publish("ann", collapse_key="k", expires_at=START_OF_TIME + 5)
@@ -182,7 +182,7 @@ async def test_a_topics_key_is_its_own(desk):
     assert len(ids) == 3
 
 
-async def test_what_was_scheduled_collapses_when_it_is_delivered(desk):
+async def test_a_scheduled_notification_collapses_when_it_is_delivered(desk):
     waiting = await desk.publish("ann", title="Later", collapse_key="k", deliver_at=SOON)
     first = await desk.publish("ann", collapse_key="k")
 
@@ -194,7 +194,7 @@ async def test_what_was_scheduled_collapses_when_it_is_delivered(desk):
     assert (await desk.release(SOON)).next_at is None
 
 
-async def test_those_who_publish_with_a_key_at_the_same_time_make_one_notification(desk, database):
+async def test_publishes_with_a_key_at_the_same_time_make_one_notification(desk, database):
     other = Desk(database.store())
     await other.store.open()
     ids: list[str] = []
@@ -215,7 +215,7 @@ async def test_those_who_publish_with_a_key_at_the_same_time_make_one_notificati
     await other.store.aclose()
 
 
-async def test_who_loses_it_and_gets_it_back_in_one_batch_has_it_once(desk):
+async def test_a_user_who_loses_it_and_gets_it_back_in_one_batch_has_it_once(desk):
     first = publish("bob", "cem", collapse_key="k")
     second = publish("ann", "bob", collapse_key="k")
     third = publish("bob", "cem", collapse_key="k")

@@ -41,7 +41,7 @@ async def test_a_new_device_starts_before_the_first_that_no_device_acknowledged(
 
 
 @limited(delivered_step_min=2)
-async def test_what_was_found_to_be_delivered_is_not_looked_for_again(desk, database):
+async def test_a_notification_found_to_be_delivered_is_not_looked_for_again(desk, database):
     made = [await desk.publish("ann", collapse_key=f"k{number}") for number in range(4)]
     for each in made[:3]:
         await desk.acknowledge("ann", "phone", each)
@@ -185,7 +185,7 @@ async def test_a_cursor_below_the_horizon_starts_the_device_anew_with_what_is_le
     assert (await desk.page("ann")).horizon == 2
 
 
-async def test_who_attaches_is_told_the_topics_of_the_user_but_not_that_of_everyone(desk):
+async def test_a_device_that_attaches_is_told_the_user_s_topics_without_everyone(desk):
     for topic in ("news", "alerts", "left"):
         await desk.write(Subscribe(topic, ("ann",), 5))
     await desk.write(Unsubscribe("left", ("ann",), 6), publish(topic="*"))
@@ -212,7 +212,7 @@ async def test_many_devices_attach_in_one_batch_for_the_same_statements(desk):
     assert await cost(1) == await cost(500)
 
 
-async def test_what_happens_to_one_device_in_one_batch_happens_in_order(desk):
+async def test_commands_for_one_device_in_one_batch_happen_in_order(desk):
     await desk.publish("ann")
     await desk.publish("ann")
     moved = Record((), (DeviceCursor("ann", "phone", 2, 5),))

@@ -91,7 +91,7 @@ async def test_the_end_of_a_session_that_another_has_replaced_leaves_that_one_op
     assert await told(desk) == [(2, "withdrawn")]
 
 
-async def test_what_was_made_after_the_device_was_back_is_not_doubtful(desk):
+async def test_a_notification_made_after_the_device_was_back_is_not_doubtful(desk):
     await desk.attach("ann", "phone", session="a/1")
     await desk.attach("ann", "phone", session="b/1")
 
@@ -123,7 +123,7 @@ async def test_a_doubt_is_for_one_device(desk):
     assert await desk.entries("ann", "tablet", resumed=True) == ()
 
 
-async def test_what_is_doubtful_and_not_withdrawn_is_news(desk):
+async def test_a_doubtful_notification_that_is_not_withdrawn_is_created(desk):
     await desk.attach("ann", "phone", session="a/1")
     made = await desk.publish("ann")
     await desk.update(made.content.id, title="New")
@@ -187,7 +187,7 @@ async def test_a_device_that_was_forgotten_is_not_known_again_by_the_end_of_its_
     assert await desk.ask(ListDevices("ann"), Devices) == Devices(())
 
 
-async def test_who_leaves_and_comes_back_costs_no_statement_more(desk):
+async def test_a_device_that_leaves_and_comes_back_costs_no_statement_more(desk):
     async def cost(*commands: object) -> int:
         before: int = desk.store.statements_run
         await desk.write(*commands)

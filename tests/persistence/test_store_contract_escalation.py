@@ -113,7 +113,7 @@ async def test_a_person_who_is_satisfied_is_sent_nothing(desk, act, plan, satisf
 
 
 @pytest.mark.parametrize("act", [acknowledge, see, read, withdraw])
-async def test_what_is_satisfied_before_the_claim_is_moot(desk, act):
+async def test_a_send_satisfied_before_the_claim_is_moot(desk, act):
     await address(desk, "ann")
     made = await post(desk, "ann")
     assert (await escalate(desk)).sends == 1
@@ -355,7 +355,7 @@ async def test_a_page_of_sends_ends_where_it_is_told(desk):
     assert (len(second.sends), second.more) == (1, False)
 
 
-async def test_what_is_purged_leaves_no_plan_and_no_send(desk, database):
+async def test_a_purged_notification_leaves_no_plan_and_no_send(desk, database):
     await address(desk, "ann")
     made = await post(desk, "ann", plan=(MAIL, MAIL_UNLESS_READ))
     await escalate(desk)

@@ -138,7 +138,7 @@ async def test_a_ticket_that_many_bind_at_once_is_bound_to_one_origin(desk):
     assert len(origins) == 1
 
 
-async def test_what_is_no_ticket_of_a_stream_is_not_bound(desk):
+async def test_a_ticket_that_is_not_for_a_stream_is_not_bound(desk):
     await desk.write(CreateTicket(TICKET))
 
     assert await desk.write(BindTicket(TICKET.hash, ""), BindTicket(b"nothing", "")) == [

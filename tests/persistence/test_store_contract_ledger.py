@@ -74,7 +74,7 @@ async def test_an_acknowledgment_overtaken_by_a_change_does_not_count_for_it(des
     assert (await desk.view(made.content.id)).delivered == 1
 
 
-async def test_what_was_sent_and_acknowledged_in_one_batch_is_one_line(desk):
+async def test_a_push_sent_and_acknowledged_in_one_batch_is_one_line(desk):
     made = await desk.publish("ann")
 
     await desk.write(
@@ -87,7 +87,7 @@ async def test_what_was_sent_and_acknowledged_in_one_batch_is_one_line(desk):
     assert (line.attempts, line.acknowledged_at) == (2, 10)
 
 
-async def test_what_became_of_the_notification_shows_where_nobody_acknowledged(desk):
+async def test_the_notification_s_end_shows_on_lines_without_an_ack(desk):
     withdrawn = await desk.publish("ann")
     expired = await desk.publish("ann", expires_at=START_OF_TIME + 1)
     for number, made in enumerate((withdrawn, expired), 1):

@@ -105,7 +105,7 @@ async def test_neither_the_withdrawn_nor_the_unknown_leave_letters(desk):
     assert await letters(desk) == ()
 
 
-async def test_what_expires_before_its_recipient_was_told_leaves_a_letter(desk):
+async def test_a_notification_that_expires_before_its_recipient_was_told_leaves_a_letter(desk):
     made = await desk.publish(*("away", "told", "saw", "tried"), expires_at=desk.now_ms + LIFETIME)
     await desk.publish("away")
     await desk.sent("told", "phone", made.content.id, 1, acknowledged_at=5)
@@ -202,7 +202,7 @@ async def test_a_replayed_letter_is_a_new_attempt_for_its_device_alone(desk):
     assert events(settled)[2:] == [("replayed", desk.now_ms)]
 
 
-async def test_what_was_replayed_may_arrive_or_die_again(desk):
+async def test_a_replayed_letter_may_arrive_or_die_again(desk):
     for _ in range(2):
         await died(desk)
     for letter in await letters(desk):
@@ -237,7 +237,7 @@ async def test_two_letters_of_one_notification_are_replayed_in_one_batch(desk):
     assert await desk.entries("ann", "laptop") == ()
 
 
-async def test_what_expired_lives_again_for_the_recipient_of_the_letter(desk):
+async def test_an_expired_notification_lives_again_for_the_letter_s_recipient(desk):
     made = await desk.publish("ann", "bob", expires_at=desk.now_ms + LIFETIME)
     desk.now_ms += LIFETIME
     await desk.expire(desk.now_ms)
@@ -260,7 +260,7 @@ async def test_what_expired_lives_again_for_the_recipient_of_the_letter(desk):
     assert (await desk.inbox("bob")).items == ()
 
 
-async def test_what_lives_again_expires_again_after_the_same_time_and_counts_once(desk):
+async def test_a_revived_notification_expires_after_the_same_time_and_counts_once(desk):
     made = await desk.publish("ann", "bob", expires_at=desk.now_ms + LIFETIME)
     for death in range(1, 4):
         desk.now_ms = (await desk.view(made.content.id)).content.expires_at
@@ -277,7 +277,7 @@ async def test_what_lives_again_expires_again_after_the_same_time_and_counts_onc
 
 
 @pytest.mark.parametrize("end", ["update", "withdraw"])
-async def test_what_lives_again_for_one_changes_for_that_one(desk, end):
+async def test_a_notification_revived_for_one_changes_for_that_one(desk, end):
     made = await desk.publish("ann", "bob", expires_at=desk.now_ms + LIFETIME)
     desk.now_ms += LIFETIME
     await desk.expire(desk.now_ms)
@@ -295,7 +295,7 @@ async def test_what_lives_again_for_one_changes_for_that_one(desk, end):
     assert await desk.entries("bob") == ()
 
 
-async def test_what_was_withdrawn_is_not_replayed(desk):
+async def test_a_withdrawn_notification_is_not_replayed(desk):
     made = await died(desk)
     await desk.withdraw(made.content.id)
     [letter] = await letters(desk)
@@ -304,7 +304,18 @@ async def test_what_was_withdrawn_is_not_replayed(desk):
     assert len(await letters(desk)) == 1
 
 
-async def test_what_expired_for_a_whole_topic_leaves_no_letters_and_does_not_live_again(desk):
+async def test_a_notification_that_is_withdrawn_after_its_end_is_not_replayed(desk):
+    made = await desk.publish("ann", expires_at=START_OF_TIME + LIFETIME)
+    await desk.expire(START_OF_TIME + LIFETIME)
+    await desk.withdraw(made.content.id)
+    [letter] = await letters(desk)
+
+    assert letter.cause == "expired"
+    assert await desk.one(ReplayLetter(letter.id, 5), NotActive) == NotActive("withdrawn")
+    assert await desk.entries("ann") == ()
+
+
+async def test_an_expiry_for_a_whole_topic_leaves_no_letters_and_is_not_revived(desk):
     await desk.write(Subscribe("news", ("ann", "bob"), 5))
     made = publish(topic="news", expires_at=START_OF_TIME + LIFETIME)
     id_ = made.content.id

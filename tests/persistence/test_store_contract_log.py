@@ -187,7 +187,7 @@ async def test_a_change_that_has_a_name_is_made_once(desk):
     assert [type(each) for each in again] == [Replayed] * 4
 
 
-async def test_what_is_posted_too_late_is_known_by_its_key_or_not_stored(desk):
+async def test_a_post_that_comes_too_late_is_known_by_its_key_or_not_stored(desk):
     first = publish("ann", key="k", expires_at=START_OF_TIME + 5)
     await desk.write(first)
     late = partial(publish, "ann", expires_at=START_OF_TIME + 5, overdue=True)
@@ -203,7 +203,7 @@ async def test_what_is_posted_too_late_is_known_by_its_key_or_not_stored(desk):
     assert len(await desk.entries("ann")) == 2
 
 
-async def test_what_is_posted_too_late_finds_its_first_in_the_same_transaction(desk):
+async def test_a_post_that_comes_too_late_finds_its_first_in_the_same_transaction(desk):
     first = publish(topic="news", key="k", collapse_key="c")
     late = publish(topic="news", key="k", collapse_key="c", overdue=True)
 

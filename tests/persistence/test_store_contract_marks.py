@@ -123,7 +123,7 @@ async def test_all_is_also_what_waits_in_the_topics_of_the_user(desk):
     assert await states(desk) == ["read"]
 
 
-async def test_what_is_archived_again_is_archived_anew(desk, database):
+async def test_an_archived_notification_that_came_back_is_archived_anew(desk, database):
     made = await desk.publish("ann")
     desk.now_ms = 5
     await desk.mark("ann", "archived", made)
@@ -162,7 +162,7 @@ async def test_a_long_inbox_is_marked_the_oldest_first_and_in_pieces(desk, mark)
 
 
 @limited(marks_max=6, marks_of_command_min=1)
-async def test_those_who_mark_all_in_one_transaction_share_what_it_does(desk):
+async def test_users_who_mark_all_in_one_transaction_share_its_budget(desk):
     for _ in range(4):
         await desk.publish("ann", "bob", "cy")
     marks = [MarkInbox(user, "read", desk.now_ms) for user in ("ann", "bob", "cy")]
@@ -237,7 +237,7 @@ async def test_a_mark_and_a_withdrawal_at_the_same_time_count_once(desk):
         assert await states(desk, user) == ["withdrawn"] * 10
 
 
-async def test_what_a_user_marked_stays_when_the_producer_changes_it(desk):
+async def test_a_mark_stays_when_the_producer_updates_the_notification(desk):
     made = await desk.publish("ann")
     await desk.mark("ann", "read", made)
 

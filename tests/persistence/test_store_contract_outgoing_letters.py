@@ -185,7 +185,7 @@ async def test_letters_of_receipts_are_listed_for_all_sinks(desk):
 # --- Facts --------------------------------------------------------------------------------------
 
 
-async def test_what_became_of_a_send_is_a_receipt_and_counts(desk):
+async def test_the_end_of_a_send_is_a_receipt_and_counts(desk):
     await desk.one(FollowReceipts("shop", NOW), Done)
     dead = await given_up(desk)
     await address(desk, "bob")

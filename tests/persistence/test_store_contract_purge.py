@@ -76,7 +76,7 @@ async def test_old_idempotency_keys_are_forgotten(desk):
     assert not isinstance((await desk.write(again))[0], Replayed)
 
 
-async def test_what_was_archived_long_ago_goes_and_what_is_older_but_open_stays(desk):
+async def test_old_archived_notifications_go_and_older_open_ones_stay(desk):
     old, archived, recent = [await desk.publish("ann") for _ in range(3)]
     desk.now_ms = START_OF_TIME + 5
     await desk.mark("ann", "archived", archived)
@@ -93,7 +93,7 @@ async def test_what_was_archived_long_ago_goes_and_what_is_older_but_open_stays(
     assert (page.horizon, page.counters) == (4, Counters(1, 1))
 
 
-async def test_what_was_brought_back_from_the_archive_stays(desk):
+async def test_a_notification_brought_back_from_the_archive_stays(desk):
     made = await desk.publish("ann")
     await desk.mark("ann", "archived", made)
     await desk.mark("ann", "unread", made)
@@ -101,7 +101,7 @@ async def test_what_was_brought_back_from_the_archive_stays(desk):
     assert (await purge(desk, archived_before=LATER)).rows == 0
 
 
-async def test_who_stood_below_what_was_purged_starts_anew_with_what_is_left(desk):
+async def test_a_device_below_the_horizon_starts_anew_with_what_is_left(desk):
     left, gone = await desk.publish("ann"), await desk.publish("ann")
     await desk.attach("ann", "phone", 2)
     await desk.mark("ann", "archived", gone)
@@ -114,7 +114,7 @@ async def test_who_stood_below_what_was_purged_starts_anew_with_what_is_left(des
     assert [each.notification for each in await desk.entries("ann")] == [left.content.id]
 
 
-async def test_what_expired_goes_without_moving_the_horizon(desk):
+async def test_expired_notifications_go_without_moving_the_horizon(desk):
     made = await desk.publish("ann", "bob", expires_at=START_OF_TIME + 5)
     await desk.expire(START_OF_TIME + 5)
 
@@ -126,7 +126,7 @@ async def test_what_expired_goes_without_moving_the_horizon(desk):
     assert (page.horizon, page.counters) == (0, Counters(0, 0))
 
 
-async def test_what_is_old_goes_in_whatever_state_and_the_counters_with_it(desk):
+async def test_old_notifications_go_in_any_state_and_the_counters_with_them(desk):
     for state in ("read", "seen", "archived", None):
         made = await desk.publish("ann")
         if state is not None:
@@ -193,7 +193,7 @@ async def test_a_row_with_two_reasons_to_go_goes_once(desk):
     assert await purge(desk, **everything) == Purged(1, more=False)
 
 
-async def test_what_came_through_a_topic_stays_for_those_who_have_not_got_it_yet(desk):
+async def test_a_topic_s_notification_stays_for_users_who_have_not_got_it_yet(desk):
     await desk.write(Subscribe("news", ("ann", "bob", "eve"), 5))
     made = publish(topic="news")
     id_ = made.content.id
@@ -215,7 +215,7 @@ async def test_what_came_through_a_topic_stays_for_those_who_have_not_got_it_yet
         assert not (await desk.inbox(user)).behind
 
 
-async def test_what_waits_for_its_time_stays_however_old(desk):
+async def test_a_scheduled_notification_stays_however_old(desk):
     made = publish("ann", deliver_at=LATER + 5)
     await desk.write(made)
 
@@ -225,7 +225,7 @@ async def test_what_waits_for_its_time_stays_however_old(desk):
     assert change.content.id == made.content.id
 
 
-async def test_what_nobody_ever_got_goes_when_it_is_old(desk, database):
+async def test_an_old_notification_that_no_user_got_goes(desk, database):
     made = await desk.publish("ann")
     await database.execute("DELETE FROM inbox")
 

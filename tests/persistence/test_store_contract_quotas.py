@@ -46,7 +46,7 @@ async def test_a_name_too_many_is_refused_and_leaves_nothing(desk):
     assert await known(desk) == ["phone", "tablet"]
 
 
-async def test_who_is_known_comes_in_and_so_do_those_of_others_and_those_without_a_name(desk):
+async def test_known_devices_and_others_and_unnamed_ones_come_in_beyond_the_quota(desk):
     for device in ("phone", "tablet", "tablet", "phone"):
         assert await desk.one(attach(device), Attached)
     assert await desk.one(attach("phone", most=1), Attached)

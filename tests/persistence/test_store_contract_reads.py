@@ -75,7 +75,7 @@ async def test_a_page_carries_what_the_device_needs_to_show(desk, database):
     assert (entry.state, entry.seen_at, entry.read_at) == ("read", 7, 8)
 
 
-async def test_what_is_newer_than_the_start_is_created_whatever_happened_to_it(desk):
+async def test_a_notification_newer_than_the_start_is_created_though_it_was_updated(desk):
     old = await desk.publish("ann")
     new = await desk.publish("ann")
     for made in (old, new):
@@ -85,7 +85,7 @@ async def test_what_is_newer_than_the_start_is_created_whatever_happened_to_it(d
     assert changes == {old.content.id: "updated", new.content.id: "created"}
 
 
-async def test_what_is_withdrawn_before_the_device_had_it_is_left_out(desk):
+async def test_a_notification_withdrawn_before_the_device_had_it_is_left_out(desk):
     made = await desk.publish("ann")
     await desk.withdraw(made.content.id)
 
@@ -94,7 +94,7 @@ async def test_what_is_withdrawn_before_the_device_had_it_is_left_out(desk):
     assert (page.entries, page.through) == ((), 2)
 
 
-async def test_what_is_withdrawn_after_the_device_was_told_its_count_corrects_it(desk):
+async def test_a_withdrawal_after_the_device_was_told_its_count_corrects_it(desk):
     await desk.publish("ann")
     made = await desk.publish("ann")
     page = await desk.page("ann", limit=1)
@@ -118,7 +118,7 @@ async def test_start_and_position_within_the_session_are_two_things(desk):
     assert (entry.sequence, entry.change) == (3, "created")
 
 
-async def test_what_the_device_acknowledged_is_left_out_and_covered(desk):
+async def test_an_acknowledged_entry_is_left_out_and_covered(desk):
     made = [await desk.publish("ann") for _ in range(4)]
     for number in (2, 4):
         id_ = made[number - 1].content.id
@@ -129,7 +129,7 @@ async def test_what_the_device_acknowledged_is_left_out_and_covered(desk):
     assert len(await desk.entries("ann", "tablet")) == 4
 
 
-async def test_what_is_dead_for_the_device_is_left_out_until_it_changes(desk):
+async def test_a_notification_dead_for_the_device_is_left_out_until_it_changes(desk):
     made = await desk.publish("ann")
     await desk.sent("ann", "phone", made.content.id, 1, dead="unresponsive")
 
@@ -251,7 +251,7 @@ async def test_one_item_is_found_by_its_owner_alone(desk):
     assert await desk.ask(FindInboxItem("ann", "nothing", desk.now_ms), NotFound)
 
 
-async def test_what_expires_is_gone_from_the_inbox_before_anybody_has_put_it_away(desk):
+async def test_an_expired_notification_leaves_the_inbox_before_the_expiry_runs(desk):
     made = await desk.publish("ann", expires_at=START_OF_TIME + 10)
     find = FindInboxItem("ann", made.content.id, START_OF_TIME + 10)
 

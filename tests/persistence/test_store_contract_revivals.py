@@ -10,7 +10,7 @@ AHEAD = 220_000
 """Milliseconds by which one node's clock is ahead of the other's."""
 
 
-async def test_what_a_node_created_whose_clock_was_ahead_lives_again_as_long_as_the_first_time(
+async def test_a_notification_of_a_node_with_a_fast_clock_lives_again_as_long(
     desk,
 ):
     desk.now_ms += AHEAD
@@ -26,7 +26,7 @@ async def test_what_a_node_created_whose_clock_was_ahead_lives_again_as_long_as_
         await desk.expire(desk.now_ms)
 
 
-async def test_what_expired_before_it_was_created_by_another_clock_lives_again(desk):
+async def test_a_notification_that_expired_before_its_creation_lives_again(desk):
     desk.now_ms += AHEAD
     made = await desk.publish("ann")
     desk.now_ms -= AHEAD

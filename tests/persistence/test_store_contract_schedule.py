@@ -21,7 +21,7 @@ from tocsin.protocol.values import to_rfc3339
 SOON = START_OF_TIME + 1000
 
 
-async def test_what_is_scheduled_touches_nobodys_log(desk):
+async def test_a_scheduled_notification_touches_no_log(desk):
     made = await desk.publish("ann", "bob", deliver_at=SOON)
 
     assert (made.fan_outs, made.standing, made.recipients) == ((), "scheduled", 2)
@@ -29,7 +29,7 @@ async def test_what_is_scheduled_touches_nobodys_log(desk):
     assert (await desk.view(made.content.id)).standing == "scheduled"
 
 
-async def test_what_is_due_is_published_the_earliest_first(desk):
+async def test_due_notifications_are_published_the_earliest_first(desk):
     late = await desk.publish("ann", deliver_at=SOON + 2)
     soon = await desk.publish("ann", "bob", deliver_at=SOON)
     last = await desk.publish("ann", deliver_at=SOON + 9)
@@ -49,7 +49,7 @@ async def test_what_is_due_is_published_the_earliest_first(desk):
 
 
 @limited(recipients_max=4)
-async def test_what_is_for_very_many_is_released_in_pieces(desk):
+async def test_notifications_for_very_many_are_released_in_pieces(desk):
     for users in (("a", "b", "c", "d", "e"), ("a", "b"), ("c", "d"), ("e",)):
         await desk.publish(*users, deliver_at=SOON)
     await desk.publish(topic="news", deliver_at=SOON)
@@ -60,7 +60,7 @@ async def test_what_is_for_very_many_is_released_in_pieces(desk):
     assert [piece.next_at for piece in pieces] == [SOON, SOON, None, None]
 
 
-async def test_what_was_published_is_not_published_again(desk):
+async def test_a_released_notification_is_not_released_again(desk):
     await desk.publish("ann", deliver_at=SOON)
     await desk.release(SOON)
 
@@ -103,7 +103,7 @@ async def test_muting_is_looked_at_when_it_is_delivered(desk):
     assert change.recipients == 2
 
 
-async def test_what_is_withdrawn_before_its_time_is_never_delivered(desk):
+async def test_a_notification_withdrawn_before_its_time_is_never_delivered(desk):
     made = await desk.publish("ann", deliver_at=SOON)
 
     withdrawn = await desk.withdraw(made.content.id)
@@ -115,7 +115,7 @@ async def test_what_is_withdrawn_before_its_time_is_never_delivered(desk):
     assert await desk.one(patch, NotActive) == NotActive("withdrawn")
 
 
-async def test_what_waits_cannot_be_made_to_expire_before_its_time(desk):
+async def test_a_scheduled_notification_cannot_be_made_to_expire_before_its_time(desk):
     made = await desk.publish("ann", deliver_at=SOON)
 
     patch = Update(made.content.id, Patch(expires_at=to_rfc3339(SOON)), START_OF_TIME)
@@ -137,7 +137,7 @@ async def test_an_update_before_its_time_is_what_is_delivered(desk):
     assert change.fan_outs[0].change == "created"
 
 
-async def test_what_expires_before_its_time_is_over(desk):
+async def test_a_scheduled_notification_that_expired_is_not_released(desk):
     made = await desk.publish("ann", deliver_at=SOON, expires_at=SOON + 5)
 
     assert (await desk.expire(SOON + 5)).count == 0

@@ -18,7 +18,7 @@ from tocsin.protocol.news import Position
 # --- Subscribing ----------------------------------------------------------------------------------
 
 
-async def test_who_joins_gets_nothing_from_before(desk):
+async def test_a_user_who_joins_gets_nothing_from_before(desk):
     await desk.publish(topic="news")
 
     joined = await desk.subscribe("news", "ann")
@@ -39,7 +39,7 @@ async def test_joining_again_changes_nothing(desk):
     assert (await desk.publish(topic="news")).recipients == 2
 
 
-async def test_who_leaves_keeps_what_there_is_and_hears_of_its_changes(desk):
+async def test_a_user_who_leaves_keeps_what_there_is_and_hears_of_its_changes(desk):
     await desk.subscribe("news", "ann")
     made, gone = await desk.publish(topic="news"), await desk.publish(topic="news")
 
@@ -57,7 +57,7 @@ async def test_who_leaves_keeps_what_there_is_and_hears_of_its_changes(desk):
     ]
 
 
-async def test_who_comes_back_gets_nothing_from_in_between_but_the_end_of_what_it_has(desk):
+async def test_a_user_who_comes_back_gets_only_the_ends_from_in_between(desk):
     await desk.subscribe("news", "ann")
     made = await desk.publish(topic="news")
     await desk.unsubscribe("news", "ann")
@@ -119,7 +119,7 @@ async def test_a_muted_category_stays_out_of_the_log(desk):
 
 
 @pytest.mark.parametrize("topic", [None, "news"])
-async def test_what_is_critical_cannot_be_muted(desk, topic):
+async def test_a_critical_notification_cannot_be_muted(desk, topic):
     await desk.subscribe("news", "ann")
     await desk.prefer("ann", categories={"ads": False}, news=False)
     users = () if topic else ("ann",)
@@ -181,7 +181,7 @@ async def test_bringing_is_answered_once_for_all_who_ask_in_a_batch(desk):
     assert results[1].fan_outs == ()
 
 
-async def test_who_has_left_a_topic_is_still_told_of_what_they_have_from_it(desk):
+async def test_a_user_who_has_left_a_topic_is_still_told_of_its_notifications(desk):
     await desk.subscribe("news", "ann")
     await desk.publish(topic="news")
     await desk.bring("ann")
@@ -191,7 +191,7 @@ async def test_who_has_left_a_topic_is_still_told_of_what_they_have_from_it(desk
     assert (await desk.ask(ListSubscriptions("ann"), SubscribedTopics)).topics == ()
 
 
-async def test_who_goes_in_and_out_of_a_topic_without_news_leaves_nothing_behind(desk, database):
+async def test_a_user_in_and_out_of_a_topic_without_news_leaves_nothing_behind(desk, database):
     await desk.subscribe("news", "ann", "bob")
     await desk.unsubscribe("news", "ann")
     await desk.write(Subscribe("other", ("cem",), 5), Unsubscribe("other", ("cem",), 6))

@@ -47,7 +47,7 @@ async def test_two_nodes_that_bring_the_same_users_bring_each_entry_once(desk, d
     await other.store.aclose()
 
 
-async def test_who_subscribes_while_a_topic_is_published_to_gets_what_counts_it_in(desk, database):
+async def test_a_user_who_subscribes_during_a_publish_gets_what_counts_them_in(desk, database):
     other = Desk(database.store())
     await other.store.open()
     users = [f"user-{number}" for number in range(30)]

@@ -27,7 +27,7 @@ async def test_a_topics_notification_reaches_its_subscribers_when_they_are_broug
     assert await desk.entries("cem") == ()
 
 
-async def test_nobody_is_brought_the_same_twice(desk):
+async def test_no_user_is_brought_the_same_twice(desk):
     await desk.subscribe("news", "ann")
     await desk.publish(topic="news")
     await desk.bring("ann")
@@ -144,7 +144,7 @@ async def test_a_clock_that_goes_back_does_not_change_the_order_within_a_topic(d
     ]
 
 
-async def test_whoever_attaches_is_brought_up_to_date_by_what_its_batch_publishes(desk):
+async def test_a_device_that_attaches_brings_its_user_up_to_date(desk):
     await desk.subscribe("news", "ann")
 
     await desk.write(publish(topic="news"))
@@ -201,7 +201,7 @@ async def test_a_withdrawal_of_a_topics_notification_takes_it_back(desk):
     assert (await desk.page("bob")).head == 0
 
 
-async def test_what_came_and_went_leaves_no_trace(desk):
+async def test_a_notification_that_came_and_went_leaves_no_trace(desk):
     await desk.subscribe("news", "ann")
     gone = await desk.publish(topic="news")
     await desk.update(gone.content.id, title="New")
@@ -257,7 +257,7 @@ async def test_an_expiry_of_a_topics_notification_takes_no_sequence(desk):
     assert (await desk.view(made.content.id)).standing == "expired"
 
 
-async def test_what_is_past_its_time_is_not_brought_even_before_it_expires(desk):
+async def test_a_notification_past_its_time_is_not_brought_even_before_it_expires(desk):
     await desk.subscribe("news", "ann")
     await desk.publish(topic="news", expires_at=START_OF_TIME + 1000)
     desk.now_ms = START_OF_TIME + 1000
@@ -300,7 +300,7 @@ async def test_everyone_is_who_was_seen_before(desk):
     assert told(brought.fan_outs) == [(made.content.id, "created", {"ann": 2, "bob": 1})]
 
 
-async def test_who_is_named_first_in_a_batch_gets_what_later_commands_say_to_everyone(desk):
+async def test_a_user_first_named_in_a_batch_gets_the_later_broadcasts(desk):
     early, late = publish(topic=EVERYONE), publish(topic=EVERYONE)
 
     results = await desk.write(early, publish("ann", "bob"), late)

@@ -51,7 +51,7 @@ async def test_devices_with_names_and_those_of_others_are_left_alone(desk):
     assert await known(desk, "bob") == {name(1), name(2)}
 
 
-async def test_who_comes_back_makes_nobody_be_forgotten(desk):
+async def test_an_unnamed_device_that_comes_back_makes_none_forgotten(desk):
     await arrive(desk, 1, 2, most=2)
     await arrive(desk, 1, at=6, most=1)
     assert await known(desk) == {name(1), name(2)}
@@ -65,7 +65,7 @@ async def test_removed_ones_count_and_go_first(desk):
     assert await known(desk) == {name(2), name(3)}
 
 
-async def test_who_was_forgotten_is_new_and_gets_what_no_device_has_acknowledged(desk):
+async def test_a_forgotten_device_is_new_and_gets_what_no_device_has_acknowledged(desk):
     await arrive(desk, 1, at=1)
     made = await desk.publish("ann")
     await desk.acknowledge("ann", name(1), made)

@@ -29,7 +29,7 @@ def test_only_what_is_new_needs_to_be_asked_for(subscriptions):
     assert "b" not in subscriptions
 
 
-def test_whoever_waits_is_told_when_the_last_channel_is_confirmed(subscriptions, told):
+def test_a_waiter_is_told_when_the_last_channel_is_confirmed(subscriptions, told):
     subscriptions.asked(["a", "b", "c"])
     subscriptions.when_confirmed(["a", "b"], told.append)
     subscriptions.confirmed("a")
@@ -39,7 +39,7 @@ def test_whoever_waits_is_told_when_the_last_channel_is_confirmed(subscriptions,
     assert told == [True]
 
 
-def test_what_is_confirmed_already_is_not_waited_for(subscriptions, told):
+def test_a_confirmed_channel_is_not_waited_for(subscriptions, told):
     subscriptions.asked(["a"])
     subscriptions.confirmed("a")
     subscriptions.when_confirmed(["a", "a"], told.append)
@@ -73,7 +73,7 @@ def test_with_the_connection_all_who_wait_are_told_so_once(subscriptions, told):
     assert subscriptions.wanted == ("a", "b")
 
 
-async def test_who_does_not_keep_up_is_told_where_the_gap_is():
+async def test_a_reader_that_does_not_keep_up_is_told_where_the_gap_is():
     queue = HeardQueue(messages_max=3)
     queue.put(Gap(("old",)))
     for each in [*said("a", b"1"), *said("b", b"2"), *said("c", b"3")]:
@@ -81,7 +81,7 @@ async def test_who_does_not_keep_up_is_told_where_the_gap_is():
     assert await queue.take() == [Gap(("old", "a", "b")), *said("c", b"3")]
 
 
-async def test_what_waits_is_bounded_in_bytes_too():
+async def test_the_queue_is_bounded_in_bytes_too():
     queue = HeardQueue(bytes_max=10)
     for each in [*said("a", b"1234"), *said("b", b"123456"), *said("c", b"1"), *said("d", b"2")]:
         queue.put(each)

@@ -71,7 +71,7 @@ def fail_half_way(path):
         raise ZeroDivisionError
 
 
-def test_what_fails_leaves_nothing_and_what_was_there_stays(tmp_path):
+def test_a_failed_write_leaves_nothing_and_the_old_file_stays(tmp_path):
     (tmp_path / "a").write_text("old")
     with pytest.raises(ZeroDivisionError):
         fail_half_way(tmp_path / "a")

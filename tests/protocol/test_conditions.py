@@ -47,7 +47,7 @@ from tocsin.protocol.conditions import expected_revisions, has_tag
         ('"unclosed, "5"', (5,)),
     ],
 )
-def test_which_revisions_may_be_changed(header, revisions):
+def test_if_match_names_the_revisions_that_may_be_changed(header, revisions):
     assert expected_revisions(header) == revisions
 
 
@@ -79,7 +79,7 @@ def test_nothing_is_malformed(header):
 
 
 @given(st.lists(st.integers(1, 999_999_999), unique=True), st.data())
-def test_whatever_a_list_looks_like_each_of_it_is_found(revisions, data):
+def test_each_revision_is_found_in_any_form_of_the_list(revisions, data):
     between = st.sampled_from([",", ", ", " ,\t", ",,", ", x, "])
     tag = st.sampled_from(['"{}"', 'W/"{}"', '"{}-ab"'])
     header = "".join(data.draw(tag).format(each) + data.draw(between) for each in revisions)

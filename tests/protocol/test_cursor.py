@@ -46,7 +46,7 @@ def test_zero_is_everything_and_no_position():
         *("e." + "1" * 19, "x" * 33 + ".1"),
     ],
 )
-def test_what_no_server_wrote_is_no_cursor(text):
+def test_a_text_that_no_server_wrote_is_no_cursor(text):
     with pytest.raises(ValueError, match="not a cursor"):
         parse_cursor(text, OURS)
 
@@ -151,7 +151,7 @@ def test_where_a_device_starts(requested, state, start):
     stored=st.none() | st.integers(0, 10),
     first=st.none() | st.integers(1, 10),
 )
-def test_who_resumes_has_missed_no_purge_and_who_is_reset_gets_all_that_is_left(
+def test_a_resumed_device_missed_no_purge_and_a_reset_one_gets_all_that_is_left(
     requested, head, horizon, stored, first
 ):
     horizon = min(horizon, head)
@@ -162,3 +162,28 @@ def test_who_resumes_has_missed_no_purge_and_who_is_reset_gets_all_that_is_left(
         assert start.reset is None
     if start.reset is not None:
         assert start.sequence == 0
+
+
+@pytest.mark.parametrize(
+    ("stored", "horizon", "expected"),
+    [
+        (4, 0, Start(4, None, resumed=True)),
+        (4, 5, Start(0, ResetReason.HORIZON, resumed=False)),
+        (7, 0, Start(7, None, resumed=True)),
+        (9, 0, Start(7, None, resumed=True)),
+        # The server has forgotten the device, which has not forgotten where it was.
+        (None, 0, Start(7, None, resumed=True)),
+        (None, 8, Start(0, ResetReason.HORIZON, resumed=False)),
+    ],
+)
+def test_a_cursor_that_does_not_acknowledge_moves_no_known_device_forward(
+    stored, horizon, expected
+):
+    requested = Cursor(OURS, 7, acknowledges=False)
+    assert choose_start(requested, OURS, LogState(10, horizon, stored, None)) == expected
+
+
+def test_a_cursor_of_another_log_starts_anew_whether_it_acknowledges_or_not():
+    requested = Cursor(OTHER, 7, acknowledges=False)
+    started = choose_start(requested, OURS, LogState(10, 0, 4, None))
+    assert started == Start(0, ResetReason.EPOCH, resumed=False)

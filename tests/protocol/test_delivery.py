@@ -201,7 +201,7 @@ def test_a_store_that_knows_less_than_was_said_is_not_asked_again_at_once():
     assert delivery.next_deadline() == NOW + 1.5
 
 
-def test_what_comes_while_a_page_is_read_is_read_next_and_at_once():
+def test_a_change_during_the_read_of_a_page_is_read_next_and_at_once():
     delivery = in_phase(Phase.ATTACHING)
     attach(delivery, start=1)
     assert isinstance(delivery.recounted(AT)[-1], AskPage)
@@ -217,7 +217,7 @@ def test_what_comes_while_a_page_is_read_is_read_next_and_at_once():
     assert delivery.next_deadline() == NOW + 1.5
 
 
-def test_what_expires_while_the_store_is_asked_is_looked_for_behind_the_answer():
+def test_an_expiry_while_the_store_is_asked_is_looked_for_behind_the_answer():
     delivery = in_phase(Phase.ATTACHING)
     assert delivery.recounted(AT) == []
 
@@ -334,7 +334,7 @@ def test_a_device_whose_place_is_not_known_is_not_noted_as_seen(phase):
     assert delivery.tick(NOW + 100.0, AT, math.inf, is_current=True) == []
 
 
-def test_what_comes_when_the_token_has_ended_is_not_pushed_but_ends_the_session():
+def test_a_change_after_the_token_s_end_is_not_pushed_and_ends_the_session():
     delivery = in_phase(Phase.LIVE, expires_at=AT + 5000)
     assert delivery.next_deadline() <= NOW + 5.0
 

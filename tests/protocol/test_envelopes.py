@@ -96,7 +96,7 @@ def expect_distrust(ear: Ear, said: bytes, why: Distrust, channel: str = "u:ada"
 
 
 @pytest.mark.parametrize("envelope", EVERY, ids=lambda each: type(each).__name__)
-def test_what_is_said_is_heard(envelope):
+def test_an_envelope_that_is_said_is_heard(envelope):
     assert an_ear().hear("u:ada", say(a_voice(), envelope), NOW) == ("node-a", envelope)
 
 
@@ -111,7 +111,7 @@ def test_a_change_carries_everything_that_a_delivery_needs():
     assert read_shared(bytes(read.shared)) == PART
 
 
-def test_what_is_the_same_for_all_is_written_once_and_known_again_by_its_bytes():
+def test_the_shared_part_is_written_once_and_known_again_by_its_bytes():
     shared = msgspec.Raw(encode_shared(PART))
     voice, ear = a_voice(), an_ear()
     changes = [LogChange(each, 0, 0, shared) for each in (1, 2)]
@@ -136,7 +136,7 @@ def test_a_node_passes_over_its_own_words_but_for_those_that_it_waits_for():
 
 
 @given(st.binary(max_size=80))
-def test_what_nobody_has_sealed_is_not_heeded_whatever_it_is(payload):
+def test_any_payload_without_a_seal_is_not_heeded(payload):
     with pytest.raises(Untrusted):
         an_ear().hear("c", payload, NOW)
 
@@ -159,18 +159,18 @@ def test_an_envelope_is_heeded_on_its_own_channel_and_with_our_secret_alone():
     expect_distrust(an_ear(), strange, Distrust.FORGED)
 
 
-def test_what_an_older_release_says_is_unsealed():
+def test_an_envelope_of_an_older_release_is_unsealed():
     old = b"\x00\x06node-a" + msgspec.msgpack.encode(LogHead(7))
     expect_distrust(an_ear(), old, Distrust.UNSEALED)
 
 
-def test_what_is_said_now_an_older_release_finds_unreadable():
+def test_an_older_release_finds_an_envelope_unreadable():
     said = say(a_voice(), LogHead(7))
     with pytest.raises(msgspec.DecodeError):
         msgspec.msgpack.decode(said[8:], type=Envelope)
 
 
-def test_what_was_heard_is_not_heeded_again_nor_what_was_said_before_it():
+def test_an_envelope_is_not_heeded_again_nor_one_from_before_it():
     voice, ear = a_voice(), an_ear()
     first, second = (say(voice, DisconnectUser("ada"), CONTROL) for _ in range(2))
     ear.hear(CONTROL, second, NOW)
@@ -211,7 +211,7 @@ def test_a_speaker_whose_clock_is_set_back_goes_on_being_heard():
 
 
 @pytest.mark.parametrize(("age", "is_heeded"), [(AGE_MS, True), (AGE_MS + 1, False)])
-def test_what_is_old_is_not_heeded_by_those_who_never_heard_it(age, is_heeded):
+def test_a_stale_envelope_is_not_heeded_by_a_newcomer(age, is_heeded):
     said = say(a_voice(), DeviceGone("phone"), now_ms=NOW - age)
     if is_heeded:
         assert an_ear().hear("u:ada", said, NOW)
@@ -219,7 +219,7 @@ def test_what_is_old_is_not_heeded_by_those_who_never_heard_it(age, is_heeded):
         expect_distrust(an_ear(), said, Distrust.STALE)
 
 
-def test_what_an_earlier_process_of_this_name_said_is_not_taken_for_a_twin_of_today():
+def test_an_envelope_of_an_earlier_process_is_not_taken_for_a_twin_of_today():
     said = say(a_voice("node-b"), Alive(1.0), CONTROL, NOW - 1)
     expect_distrust(an_ear(), said, Distrust.STALE, CONTROL)
 
@@ -262,7 +262,7 @@ def test_a_channel_names_its_user_or_its_topic():
     assert channel_user("c") is channel_topic("c") is None
 
 
-def test_what_a_newer_release_says_is_unreadable():
+def test_an_envelope_of_a_newer_release_is_unreadable():
     voice = a_voice()
     unknown = voice.say("u:ada", b"\x00" + msgspec.msgpack.encode([99, "x"]), NOW)
     with pytest.raises(Unreadable):

@@ -37,7 +37,7 @@ def test_the_end_is_looked_for_when_it_is_due_and_once_in_an_interval():
 
 
 @given(moments, st.lists(st.tuples(st.floats(0, 100), moments), min_size=1))
-def test_whatever_the_clocks_do_the_next_look_is_near_and_comes(ends_at, looks):
+def test_the_next_look_is_near_and_comes_with_any_clocks(ends_at, looks):
     expiry, now = Expiry(ends_at, 25.0), 0.0
     for passed, now_ms in looks:
         now += passed

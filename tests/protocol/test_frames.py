@@ -138,7 +138,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("frame", BAD.values(), ids=BAD.keys())
-def test_what_is_malformed(frame):
+def test_malformed_frames(frame):
     with pytest.raises(MalformedFrame):
         decode_client_frame(json.dumps(frame))
 
@@ -169,12 +169,12 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
-def test_what_is_no_frame_at_all(text):
+def test_texts_that_are_no_frames(text):
     with pytest.raises(MalformedFrame):
         decode_client_frame(text)
 
 
-def test_what_is_wrong_is_said_in_short_and_without_the_token():
+def test_a_malformed_frame_is_described_in_short_and_without_the_token():
     with pytest.raises(MalformedFrame, match=r"\$\.token") as caught:
         read("refresh", token=["secret"])
     assert "secret" not in str(caught.value)
@@ -222,7 +222,7 @@ def test_a_field_that_is_there_twice_is_malformed(name):
         decode_client_frame(TWICE[name])
 
 
-def test_what_is_twice_in_a_notification_is_for_whoever_reads_that():
+def test_a_repeated_field_in_a_notification_is_left_to_its_reader():
     notification = '{"title":"a:b","title":"c"}'
     text = f'{{"type":"publish","request":1,"notification":{notification}}}'
     frame = decode_client_frame(text)
@@ -238,7 +238,7 @@ def test_a_notification_that_is_there_twice_is_malformed_whatever_it_is(content)
 
 
 @pytest.mark.parametrize("content", ['{"a":1,"a":2}', '"publish"', "1", '{"type":"publish"}'])
-def test_what_a_notification_says_is_judged_where_it_is_read(content):
+def test_the_content_of_a_notification_is_judged_by_its_reader(content):
     frame = decode_client_frame(f'{{"type":"publish","request":1,"notification":{content}}}')
     assert isinstance(frame, Publish)
     assert bytes(frame.notification) == content.encode()

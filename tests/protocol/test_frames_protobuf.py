@@ -357,7 +357,7 @@ def test_the_bounds_are_those_of_json(said):
         b"\xff" * 64,
     ],
 )
-def test_what_is_no_frame_is_malformed(data):
+def test_bytes_that_are_no_frame_are_malformed(data):
     with pytest.raises(MalformedFrame):
         frames_protobuf.decode_client_frame(data)
 

@@ -84,7 +84,7 @@ def test_a_deadline_that_is_kept_leads_on(interval, begun, silence):
 
 
 @given(gaps=st.lists(st.floats(0.0, 24.9), max_size=30), late=st.floats(0.0, 60.0))
-def test_who_is_heard_within_the_interval_is_never_lost(gaps, late):
+def test_a_peer_heard_within_the_interval_is_never_lost(gaps, late):
     heart = Heartbeat(INTERVAL, 0.0)
     times = [0.0]
     for gap in gaps:

@@ -67,7 +67,7 @@ def test_one_instant_may_be_written_in_many_ways(name):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_not_of_rfc_3339_is_refused(name):
+def test_a_text_that_is_not_of_rfc_3339_is_refused(name):
     with pytest.raises(ValueError, match=r"^(is not a time|has a|names a)"):
         parse_instant(WRONG[name])
 
@@ -99,17 +99,17 @@ AWARE = st.datetimes(
 
 
 @given(AWARE)
-def test_whatever_python_writes_is_read_as_it_was_meant(value):
+def test_an_instant_that_python_writes_is_read_as_it_was_meant(value):
     assert parse_instant(value.isoformat()) == from_datetime(value)
 
 
 @given(st.integers(from_datetime(datetime(1, 1, 1, tzinfo=UTC)), 253_402_300_799_999))
-def test_what_we_write_we_read(at):
+def test_an_instant_that_was_written_is_read_back(at):
     assert parse_instant(to_rfc3339(at)) == at
 
 
 @given(st.text(alphabet="0123456789-+:.TtZz ", max_size=40) | st.text(max_size=80))
-def test_whatever_comes_is_a_time_or_a_value_error(text):
+def test_any_text_is_a_time_or_a_value_error(text):
     try:
         at = parse_instant(text)
     except ValueError:

@@ -26,7 +26,7 @@ marks = st.sampled_from(MARKS)
 
 @pytest.mark.parametrize(("table", "by_id"), [(LISTED, False), (NAMED, True)], ids=["all", "ids"])
 @pytest.mark.parametrize("state", State)
-def test_what_marks_make_of_a_state(table, by_id, state):
+def test_marks_change_a_state_as_the_table_says(table, by_id, state):
     made = [marked(state, mark, by_id=by_id) or "-" for mark in MARKS]
 
     assert tuple(made) == table[state]
@@ -56,7 +56,7 @@ def test_the_states_that_a_mark_changes_are_those_of_the_table(mark):
         (State.WITHDRAWN, (0, 0)),
     ],
 )
-def test_what_is_seen_is_unread_still(state, counts):
+def test_a_seen_notification_is_still_unread(state, counts):
     assert counted(state) == counts
 
 
@@ -67,7 +67,7 @@ def test_seen_and_read_are_when_it_happened_first():
     assert times(State.READ, 3, 5, 7) == (3, 5)
 
 
-def test_what_is_unread_again_has_been_seen_but_not_read():
+def test_a_notification_marked_unread_has_been_seen_but_not_read():
     assert times(State.SEEN, 3, 5, 7) == (3, None)
 
 

@@ -67,7 +67,7 @@ def test_the_same_said_otherwise_means_the_same(name):
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_what_is_not_the_same_does_not(name):
+def test_drafts_that_are_not_the_same_have_other_digests(name):
     one, other = OTHER[name]
     assert digest(**one) != digest(**other)
 

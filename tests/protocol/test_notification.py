@@ -94,20 +94,20 @@ BAD = {
 
 
 @pytest.mark.parametrize("fields", GOOD.values(), ids=GOOD.keys())
-def test_what_may_be_said(fields):
+def test_allowed_fields_of_a_draft(fields):
     view = seen(content(**fields))
     for name in fields.keys() - {"to", "ttl", "expires_at"}:
         assert view[name] == fields[name]
 
 
 @pytest.mark.parametrize("fields", BAD.values(), ids=BAD.keys())
-def test_what_may_not_be_said(fields):
+def test_refused_fields_of_a_draft(fields):
     with pytest.raises((msgspec.ValidationError, Refused)):
         content(**fields)
 
 
 @pytest.mark.parametrize("missing", ["to", "title"])
-def test_what_has_to_be_said(missing):
+def test_required_fields_of_a_draft(missing):
     fields = {"to": {"users": ["ann"]}, "title": "Hello"}
     del fields[missing]
     with pytest.raises(msgspec.ValidationError, match=missing):
@@ -138,7 +138,7 @@ def test_a_client_sees_the_fields_of_the_contract_and_no_others():
     }
 
 
-def test_what_was_not_said_has_its_default():
+def test_a_field_that_is_left_out_has_its_default():
     view = seen(content())
     assert (view["category"], view["priority"]) == ("default", "normal")
     assert view["body"] is view["data"] is view["url"] is None
@@ -239,7 +239,7 @@ def test_brackets_in_a_text_are_no_depth():
     assert seen(content(data=text))["data"] == text
 
 
-def test_whatever_was_accepted_can_be_changed_deep_in_the_stack():
+def test_an_accepted_draft_can_be_patched_deep_in_the_stack():
     accepted = content(data=nested(DATA_DEPTH_MAX))
 
     def far_down(levels: int) -> Content:
@@ -304,14 +304,14 @@ def test_a_draft_that_contradicts_itself_does_so_at_any_time(now_ms):
 
 
 @pytest.mark.parametrize("early", [0, 1, 60_000])
-def test_what_waits_for_its_time_cannot_be_made_to_expire_before_that(early):
+def test_a_scheduled_notification_cannot_be_made_to_expire_before_its_time(early):
     delivery = NOW + 60_000
     too_soon = msgspec.convert({"expires_at": to_rfc3339(delivery - early)}, Patch)
     with pytest.raises(Refused, match="passed already when it is delivered"):
         patched(content(), too_soon, NOW, delivery)
 
 
-def test_what_waits_for_its_time_may_expire_any_time_after_that():
+def test_a_scheduled_notification_may_expire_any_time_after_its_time():
     delivery = NOW + 60_000
     later = msgspec.convert({"expires_at": to_rfc3339(delivery + 1)}, Patch)
     assert patched(content(), later, NOW, delivery).expires_at == delivery + 1
@@ -361,7 +361,7 @@ def test_null_does_not_remove_what_every_notification_has(name):
 
 
 @pytest.mark.parametrize("fields", [{"ttl": 5}, {"to": {"users": ["bob"]}}, {"titel": "x"}])
-def test_what_a_patch_may_not_name(fields):
+def test_a_patch_with_an_unknown_field_is_refused(fields):
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         patch(content(), **fields)
 

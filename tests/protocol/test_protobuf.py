@@ -63,7 +63,7 @@ def test_a_number_is_whole_and_of_64_bits(data):
         (b"\x0d\x00\x00\x00", "field 1 is cut off"),
     ],
 )
-def test_what_is_no_field_is_refused(data, why):
+def test_bytes_that_are_no_field_are_refused(data, why):
     with pytest.raises(MalformedProtobuf, match=why):
         list(read_fields(data, 9))
 

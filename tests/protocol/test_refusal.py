@@ -28,7 +28,7 @@ def test_every_closing_tells_people_why_and_what_to_do(closing):
 
 
 @pytest.mark.parametrize("code", [*PROBLEMS, *CREDENTIAL_PROBLEMS])
-def test_what_passes_by_waiting_says_how_long(code):
+def test_a_refusal_that_passes_by_waiting_says_how_long(code):
     refusal = refuse(code, "Details.").refusal
     if refusal.problem.status in (429, 503):
         assert refusal.retry_after is not None

@@ -20,7 +20,7 @@ def box(*keys: bytes) -> SecretBox:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
-def test_what_was_sealed_opens_and_shows_nothing(text):
+def test_a_sealed_secret_opens_and_shows_nothing(text):
     sealed = box(OLD).seal(text, PLACE)
     assert sealed.startswith("sealed:")
     assert len(text) < 8 or text not in sealed
@@ -57,7 +57,7 @@ def test_a_sealed_text_opens_in_its_own_place_only():
 
 
 @given(st.data())
-def test_what_was_changed_does_not_open(data):
+def test_a_changed_secret_does_not_open(data):
     sealed = SecretBox((OLD,)).seal("secret", PLACE)
     at = data.draw(st.integers(len("sealed:"), len(sealed) - 1))
     other = data.draw(st.sampled_from("AZaz09+/=:!é").filter(lambda each: each != sealed[at]))
@@ -78,7 +78,7 @@ def test_keys_are_read_from_the_setting():
 
 
 @pytest.mark.parametrize("text", ["", "x", "AAEC", "AAEC,", "!" * 44, 7, None])
-def test_what_is_no_key_is_refused(text):
+def test_a_text_that_is_no_key_is_refused(text):
     with pytest.raises(ValueError, match=r"base64|bytes"):
         read_secrets_keys(text)
 

@@ -84,7 +84,7 @@ def test_a_live_push_counts_what_was_created_up_to_it():
     assert session.wants_page() == PageWanted(3, 3, 990, 3)
 
 
-def test_what_another_node_tells_of_is_read():
+def test_an_entry_that_another_node_tells_of_is_read():
     session = a_session()
     session.heard_of(3)
     session.heard_of(2)

@@ -58,7 +58,7 @@ def test_an_ack_of_what_was_never_sent_is_a_violation_and_acknowledges_nothing()
     assert session.in_flight == 3
 
 
-def test_what_was_left_out_may_be_acknowledged_because_synced_names_it():
+def test_an_entry_left_out_may_be_acknowledged_because_synced_names_it():
     session = a_session(head=5)
     a_page(session, an_entry(2), through=5)
 

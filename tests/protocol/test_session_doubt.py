@@ -67,7 +67,7 @@ def test_a_resend_carries_the_counters_of_now():
     assert (again.sequence, again.attempt, again.unread) == (4, 2, 2)
 
 
-def test_what_has_expired_is_not_sent_again_and_holds_nothing_up():
+def test_an_expired_push_is_not_sent_again_and_holds_nothing_up():
     session = live_session()
     expiring = LogEntry(4, "id-4", "created", b"{}", 1, 1, expires_at=500)
     session.live(expiring, now=0.0, now_ms=0)
@@ -100,7 +100,7 @@ def test_counters_that_changed_without_an_entry_are_told_once():
     assert again.unread == 1
 
 
-def test_what_the_welcome_said_is_corrected_too():
+def test_the_counters_of_the_welcome_are_corrected_too():
     session = DeviceSession("ada", "phone", 3, 3, LIMITS, lambda: 0.5, counters=(2, 1))
     session.begin()
     assert looked(session, counted=3, counters=1) == [Recounted(1, 1)]

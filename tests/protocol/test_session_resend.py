@@ -34,7 +34,7 @@ def test_nothing_in_flight_has_no_deadline():
     assert session.next_deadline() == math.inf
 
 
-def test_what_is_not_acknowledged_is_sent_again_with_growing_delays():
+def test_an_unacknowledged_push_is_sent_again_with_growing_delays():
     session = a_session(resend_limit=6, delivery_attempts_max=10)
     pushed(session, an_entry(1))
     times, attempts = [], []
@@ -122,7 +122,7 @@ def test_a_busy_notification_does_not_hide_that_the_device_is_silent():
     assert silence(session)[-1] is Closing.UNRESPONSIVE
 
 
-def test_what_was_superseded_is_never_sent_again():
+def test_a_superseded_push_is_never_sent_again():
     session = a_session()
     pushed(session, an_entry(1, "a"))
     pushed(session, an_entry(2, "b"))
@@ -268,7 +268,7 @@ def test_the_reason_of_the_last_refusal_is_the_reason_of_the_death():
     assert the_record(silence(session)).dead_reason == "cannot parse"
 
 
-def test_what_died_with_an_earlier_session_is_not_pushed_and_goes_to_the_dead():
+def test_an_entry_out_of_attempts_is_not_pushed_and_goes_to_the_dead():
     session = a_session(head=3, delivery_attempts_max=2)
 
     outputs = a_page(session, an_entry(1, attempts=2), an_entry(2), an_entry(3, attempts=5))

@@ -39,7 +39,7 @@ def a_resuming_session(start: int = 0, head: int = 0, **limits: Any) -> DeviceSe
 # --- Resuming -----------------------------------------------------------------------------------
 
 
-def test_what_is_not_acknowledged_is_not_sent_again():
+def test_an_unacknowledged_push_is_not_sent_again():
     session = a_resuming_session()
     pushed(session, an_entry(1))
 
@@ -47,7 +47,7 @@ def test_what_is_not_acknowledged_is_not_sent_again():
     assert session.expire(NOW + LONG, AT) == []
 
 
-def test_what_the_socket_has_not_taken_fills_the_window():
+def test_pushes_that_the_socket_has_not_taken_fill_the_window():
     session = a_resuming_session(window=2)
     pushed(session, an_entry(1))
     pushed(session, an_entry(2))
@@ -58,7 +58,7 @@ def test_what_the_socket_has_not_taken_fills_the_window():
     assert session.wants_page() == PageWanted(2, 1, 990, 2)
 
 
-def test_what_the_socket_has_taken_is_still_unacknowledged():
+def test_a_push_that_the_socket_has_taken_is_still_unacknowledged():
     session = a_resuming_session(start=7)
     push = pushed(session, an_entry(8))
     session.taken(8)
@@ -89,7 +89,7 @@ def test_a_change_of_what_was_not_taken_leaves_both_on_their_way():
     assert session.in_flight == 0
 
 
-def test_what_comes_again_after_a_return_has_the_next_attempt():
+def test_a_push_after_a_return_has_the_next_attempt():
     session = a_resuming_session(head=1)
 
     [push, _] = a_page(session, an_entry(1, attempts=2))
@@ -98,7 +98,7 @@ def test_what_comes_again_after_a_return_has_the_next_attempt():
     assert push.attempt == 3
 
 
-def test_what_came_too_often_is_dead_and_the_session_goes_on_behind_it():
+def test_an_entry_that_came_too_often_is_dead_and_the_session_goes_on():
     session = a_resuming_session(head=2, delivery_attempts_max=3)
 
     dead, push, _ = a_page(session, an_entry(1, attempts=3), an_entry(2))
@@ -110,7 +110,7 @@ def test_what_came_too_often_is_dead_and_the_session_goes_on_behind_it():
 # --- Acknowledged elsewhere ---------------------------------------------------------------------
 
 
-def test_what_was_acknowledged_elsewhere_is_not_sent_again():
+def test_a_push_acknowledged_elsewhere_is_not_sent_again():
     session = a_session()
     pushed(session, an_entry(1))
     pushed(session, an_entry(2))
@@ -144,7 +144,7 @@ def test_an_id_acknowledged_elsewhere_is_taken_as_one_said_in_the_session():
 # --- Expiry -------------------------------------------------------------------------------------
 
 
-def test_what_has_expired_is_not_pushed_and_the_next_one_is():
+def test_an_expired_entry_is_not_pushed_and_the_next_one_is():
     session = a_session()
 
     assert session.live(structs.replace(an_entry(1), expires_at=AT), NOW, AT) is None
@@ -152,7 +152,7 @@ def test_what_has_expired_is_not_pushed_and_the_next_one_is():
     assert pushed(session, an_entry(2)).previous == 0
 
 
-def test_what_expired_since_the_page_was_read_is_not_replayed():
+def test_an_entry_that_expired_since_the_page_was_read_is_not_replayed():
     session = a_session(head=3)
     gone = structs.replace(an_entry(2), expires_at=AT)
 

@@ -49,7 +49,7 @@ def carrying(*positions, position=0, **fields):
         (410, ReceiverGone()),
     ],
 )
-def test_what_a_status_says(status, verdict):
+def test_the_status_of_an_answer_gives_the_verdict(status, verdict):
     assert judge(OutboundAnswer(status), NOW) == verdict
 
 
@@ -79,7 +79,7 @@ def test_a_batch_is_formed_behind_the_position_and_moves_it_when_it_was_taken():
     assert answer(progress, BatchTaken()) == (Progress(7, succeeded_at=NOW), ())
 
 
-def test_what_the_filter_leaves_out_moves_the_position_without_a_batch():
+def test_receipts_that_the_filter_leaves_out_move_the_position_without_a_batch():
     assert formed(Progress(4), (), 9, horizon=0, now_ms=NOW) == Progress(9)
 
 

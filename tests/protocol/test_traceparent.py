@@ -44,7 +44,7 @@ def test_a_later_version_may_be_longer():
         f"01-{TRACE}-{SPAN}-01-" + "x" * 300,
     ],
 )
-def test_what_cannot_be_read_is_no_trace(text):
+def test_an_unreadable_header_is_no_trace(text):
     assert read_traceparent(text) is None
 
 

@@ -59,7 +59,7 @@ def test_user_ids_may_not_be(text):
     assert not is_in_a_message(text)
 
 
-def test_what_cannot_be_seen_is_what_unicode_says():
+def test_invisible_characters_are_those_of_unicode():
     """But for what nobody has assigned yet, which another Python may know to be visible."""
     for code in range(PAST_ALL_SCRIPTS):
         character = chr(code)

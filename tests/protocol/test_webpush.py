@@ -119,7 +119,7 @@ def test_a_subscription_is_read_as_browsers_write_it():
         (subscription(auth=text(b"a" * 17)), "17 bytes instead of 16"),
     ],
 )
-def test_what_is_no_subscription_is_refused(written, wrong):
+def test_a_text_that_is_no_subscription_is_refused(written, wrong):
     with pytest.raises(ValueError, match=wrong):
         read_subscription(written)
 

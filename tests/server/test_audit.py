@@ -49,7 +49,7 @@ def test_a_line_says_who_did_what_to_whom_from_where():
         (RuntimeError("ours"), "unknown"),
     ],
 )
-def test_what_was_tried_is_written_with_how_it_ended(error, outcome):
+def test_an_attempt_is_audited_with_its_outcome(error, outcome):
     with capture_logs() as lines, pytest.raises(type(error)), audited(CALL, "tried"):
         raise error
     assert lines[0]["outcome"] == outcome

@@ -109,7 +109,7 @@ async def test_no_lines_are_refused(nothing):
         (b"[" * 100_000, "malformed"),
     ],
 )
-async def test_what_is_no_array_is_refused_whole(body, code):
+async def test_a_body_that_is_no_array_is_refused_whole(body, code):
     assert await refusal(array(body)) == code
 
 

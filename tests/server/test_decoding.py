@@ -70,13 +70,13 @@ def test_a_key_that_is_there_twice_is_wrong_at_any_depth(text, name):
     assert decode(Anything, b'{"data":{"data":"x:y"}}').data == {"data": "x:y"}
 
 
-def test_what_is_nested_too_deeply_is_malformed_whoever_finds_out():
+def test_a_document_nested_too_deeply_is_malformed_for_every_decoder():
     deep = b'{"data":' + b'{"\\u0061":' * 5000 + b"1" + b"}" * 5001
     with pytest.raises(Refused, match="malformed"):
         decode(Anything, deep)
 
 
-def test_what_is_no_time_is_said_in_words():
+def test_a_text_that_is_no_time_is_refused_in_words():
     with pytest.raises(Refused) as caught:
         decode(Patch, b'{"expires_at":"2030-01-01T00:00:00+0100"}')
     [error] = caught.value.problem.errors

@@ -61,7 +61,7 @@ def test_a_user_whose_devices_all_have_it():
         (Delivery("ada", "phone", 1, AT, None, "withdrawn", None), "withdrawn before an answer"),
     ],
 )
-def test_what_the_ledger_says(line, said):
+def test_the_ledger_line_explains_the_delivery(line, said):
     assert said in explain_device(PHONE, replace(FACTS, lines={"phone": line}))
 
 

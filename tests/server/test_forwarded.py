@@ -23,7 +23,7 @@ def f(text, peer=PROXY):
     return FORWARDING.client_address(peer, text, None)
 
 
-def test_nobody_is_believed_unless_named():
+def test_no_proxy_is_believed_unless_named():
     assert Forwarding().client_address(PROXY, "for=192.0.2.1", "192.0.2.1") == PROXY
     assert x("192.0.2.1", "203.0.113.1") == "203.0.113.1"
 
@@ -79,7 +79,7 @@ def test_the_same_as_rfc_7239_has_it(header, client):
         *("192.0.2.1 192.0.2.2", "2001:db8::1]:80", "192.0.2.1\x00", "\uff1192.0.2.1"),
     ],
 )
-def test_what_is_no_address_leaves_it_at_the_peer(node):
+def test_a_node_that_is_no_address_leaves_it_at_the_peer(node):
     assert x(f"192.0.2.1, {node or 'x'}") == PROXY
     assert f(f'for=192.0.2.1, for="{node}"') == PROXY
 
@@ -109,7 +109,7 @@ HOSTILE = st.text(st.sampled_from('",;=\\ for:[]%1a._\t\x00é'), max_size=60)
 
 @given(header=HOSTILE | st.text(max_size=60), peer=ADDRESSES | st.text(max_size=20))
 @example(header='for="', peer=PROXY)
-def test_whatever_comes_it_is_the_peer_or_an_address(header, peer):
+def test_any_header_gives_the_peer_or_an_address(header, peer):
     for client in (x(header, peer), f(header, peer)):
         assert client == peer or str(ip_address(client)) == client
 

@@ -225,7 +225,7 @@ HEAD_OF_TOO_MUCH = {
 
 
 @pytest.mark.parametrize("stream", HEAD_OF_TOO_MUCH.values(), ids=HEAD_OF_TOO_MUCH.keys())
-def test_what_declares_too_much_is_refused_when_it_declares_it(stream):
+def test_a_frame_that_declares_too_much_is_refused_by_its_header(stream):
     wrong = FrameReader(LIMIT).read(stream).wrong
     assert wrong is not None
     assert wrong.refusal.closing is Closing.FRAME_TOO_LARGE
@@ -272,7 +272,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("stream", "words"), MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_malformed_is_told_what_is_wrong(stream, words):
+def test_a_malformed_frame_is_answered_with_its_fault(stream, words):
     reader, ack = FrameReader(LIMIT), masked(1, ACK)
     reading = reader.read(ack + stream + ack)
 

@@ -42,7 +42,7 @@ async def test_cancelling_a_close_closes_at_once():
         assert pair.server.socket.fileno() == -1
 
 
-async def test_who_closes_second_waits_for_the_first():
+async def test_the_second_to_close_waits_for_the_first():
     async with open_pair(linger_timeout=60) as pair:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pair.frames.aclose)

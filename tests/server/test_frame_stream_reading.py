@@ -76,7 +76,7 @@ async def test_pings_are_answered_and_of_many_only_the_last_where_the_answers_ar
         assert await pair.read(len(waiting) + 3) == waiting + pong_frame(b"d")
 
 
-async def test_who_does_not_read_the_answers_to_their_pings_is_slow():
+async def test_a_client_that_does_not_read_its_pongs_is_slow():
     async with open_pair(outbound_bytes_max=20_000) as pair:
         pair.frames.admit(UNBOUNDED, LIMIT)
         pair.fill()
@@ -142,7 +142,7 @@ async def test_of_many_that_say_much_so_many_go_on_in_a_turn():
     assert turns.most <= 2 * FRAMES_MAX + 8 * FRAMES_MAX // 4
 
 
-async def test_who_says_little_does_not_wait_behind_those_who_say_much():
+async def test_a_client_that_says_little_does_not_wait_behind_those_that_say_much():
     crowd = Turnstile(1)
     received: list[str] = []
     async with open_pair(crowd=crowd) as pair, listening(pair.frames, received):
@@ -158,7 +158,7 @@ async def test_who_says_little_does_not_wait_behind_those_who_say_much():
         (PaceLimits(1e9, 1, 1e9, 500), "500 bytes at once, or 1 a second"),
     ],
 )
-async def test_who_is_faster_than_may_be_is_told_which_limit(limits, what):
+async def test_a_client_that_is_too_fast_is_told_which_limit(limits, what):
     received: list[str] = []
     async with open_pair() as pair:
         pair.frames.admit(limits, LIMIT)
@@ -172,7 +172,7 @@ async def test_who_is_faster_than_may_be_is_told_which_limit(limits, what):
     assert len(received) < 60
 
 
-async def test_what_answers_a_push_is_not_counted():
+async def test_an_answer_to_a_push_is_not_counted():
     received: list[str] = []
     async with open_pair() as pair, listening(pair.frames, received):
         pair.frames.admit(PaceLimits(0, 0, 5, 5 * 256), LIMIT)
@@ -197,7 +197,7 @@ async def test_a_newcomer_may_say_little():
         assert caught.value.refusal.closing is Closing.FRAME_TOO_LARGE
 
 
-async def test_what_is_wrong_with_one_connection_ends_no_other():
+async def test_an_error_of_one_connection_ends_no_other():
     received: list[str] = []
     async with open_pair() as wrong, open_pair() as right, listening(right.frames, received):
         await wrong.client.send_all(b"\x83\x80")
@@ -209,7 +209,7 @@ async def test_what_is_wrong_with_one_connection_ends_no_other():
         await wait_until(lambda: received == ["still here"])
 
 
-async def test_what_a_client_says_may_cancel_its_own_connection():
+async def test_a_message_of_a_client_may_cancel_its_own_connection():
     received: list[str] = []
     async with open_pair() as pair:
         with trio.CancelScope() as scope:

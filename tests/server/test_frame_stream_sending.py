@@ -25,7 +25,7 @@ async def test_an_offer_is_written_at_once():
         assert await pair.read(3) == b"now"
 
 
-async def test_what_is_offered_soon_goes_out_together_and_in_order():
+async def test_offers_for_soon_go_out_together_and_in_order():
     async with open_pair() as pair:
         pair.frames.offer_soon(b"first ")
         pair.frames.offer_soon(b"second ")
@@ -38,7 +38,7 @@ async def test_what_is_offered_soon_goes_out_together_and_in_order():
         assert pair.frames.statistics().pending_bytes == 0
 
 
-async def test_what_is_held_goes_out_when_the_outermost_hold_ends():
+async def test_held_bytes_go_out_when_the_outermost_hold_ends():
     async with open_pair() as pair:
         pair.frames.hold()
         pair.frames.offer(b"first ")
@@ -63,7 +63,7 @@ async def test_last_words_that_are_held_come_behind_what_is_held():
         assert await pair.read(9) == b"first bye"
 
 
-async def test_what_is_offered_soon_is_said_before_the_last_words():
+async def test_an_offer_for_soon_goes_out_before_the_last_words():
     async with open_pair() as pair:
         pair.frames.offer_soon(b"soon")
         pair.frames.finish(b"bye")
@@ -73,7 +73,7 @@ async def test_what_is_offered_soon_is_said_before_the_last_words():
         assert pair.frames.statistics().pending_bytes == 0
 
 
-async def test_what_is_offered_soon_and_does_not_fit_makes_the_rest_go_now():
+async def test_an_offer_for_soon_that_does_not_fit_sends_the_rest_now():
     async with open_pair(outbound_bytes_max=10) as pair:
         for _ in range(3):
             pair.frames.offer_soon(b"x" * 10)
@@ -82,7 +82,7 @@ async def test_what_is_offered_soon_and_does_not_fit_makes_the_rest_go_now():
         assert await pair.read(30) == b"x" * 30
 
 
-async def test_what_is_offered_soon_is_bounded():
+async def test_offers_for_soon_are_bounded():
     async with open_pair() as pair:
         expected = pair.fill()
         room = LIMIT - pair.frames.statistics().pending_bytes
@@ -93,7 +93,7 @@ async def test_what_is_offered_soon_is_bounded():
         assert await pair.read(len(expected) + room) == expected + b"x" * room
 
 
-async def test_what_the_kernel_does_not_take_waits_and_comes_in_order():
+async def test_bytes_that_the_kernel_does_not_take_wait_and_come_in_order():
     async with open_pair() as pair:
         expected = pair.fill()
         for i in range(100):

@@ -263,7 +263,7 @@ async def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
         return client, await listener.accept()
 
 
-async def test_what_a_client_sent_is_not_logged(log_text, caplog):
+async def test_bytes_of_a_client_are_not_logged(log_text, caplog):
     caplog.set_level("DEBUG", logger="tocsin")
 
     async def fail(stream, head, rest, turn, address):
@@ -349,7 +349,7 @@ def fill_descriptors() -> list[int]:
             return taken
 
 
-async def test_what_cannot_be_started_is_closed_and_the_next_is_served(log_text):
+async def test_a_connection_that_cannot_be_started_is_closed_and_the_next_is_served(log_text):
     door = make_door()
     listeners = await door.open(["127.0.0.1"], 0)
     started: list[trio.SocketStream] = []

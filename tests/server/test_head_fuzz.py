@@ -298,7 +298,7 @@ def why_h11_refuses(head: RequestHead, rest: bytes | None, refused: str) -> str:
     return ""
 
 
-def test_what_the_door_calls_an_upgrade_is_answered(fuzz: Fuzz) -> None:
+def test_an_upgrade_by_the_door_s_judgement_is_answered(fuzz: Fuzz) -> None:
     corpus = [HANDSHAKE] * 6 + CORPUS
     for raw in fuzz.inputs(corpus):
         head = judged(raw)

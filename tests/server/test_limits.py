@@ -169,7 +169,7 @@ def test_bodies_under_way_are_bounded_for_an_address_whatever_the_credentials():
     assert refused(held[0].reserve(1)).limit is Limit.PEER_BODY_BYTES
 
 
-def test_what_was_refused_takes_no_room():
+def test_a_refused_request_takes_no_room():
     limits = Limits(figures())
     held = admitted(limits)
     held.charge(SHOP, 0)
@@ -345,7 +345,7 @@ def test_a_rate_is_told_as_a_policy_and_what_is_left_of_it():
     )
 
 
-def test_what_is_counted_while_it_lasts_has_a_unit_and_no_window():
+def test_a_limit_on_what_is_under_way_has_a_unit_and_no_window():
     refusal = Excess(Limit.PEER_BODY_BYTES, 1.0, 1000, 12, "content-bytes")
     assert refusal.headers[1:] == (
         ("RateLimit-Policy", '"peer_body_bytes_max";q=1000;qu="content-bytes"'),

@@ -73,7 +73,7 @@ async def test_only_so_many_look_at_their_log_at_a_time(autojump_clock):
     assert room.left == MANY
 
 
-async def test_what_wakes_all_of_them_leaves_room_for_others_in_each_turn(autojump_clock):
+async def test_polls_that_wake_together_leave_room_for_others_in_each_turn(autojump_clock):
     room = Room()
     async with trio.open_nursery() as nursery:
         for number in range(MANY):
@@ -96,7 +96,7 @@ async def test_what_wakes_all_of_them_leaves_room_for_others_in_each_turn(autoju
         assert len(turns) <= MANY + 1
 
 
-async def test_who_has_waited_long_enough_is_answered_whoever_stands_before(autojump_clock):
+async def test_a_poll_that_has_waited_long_enough_is_answered_before_its_turn(autojump_clock):
     room = Room()
     places = [await room.services.answering.enter() for _ in range(ANSWERS_MAX)]
     async with trio.open_nursery() as nursery:

@@ -75,7 +75,7 @@ async def test_a_request_that_only_mentions_websockets_is_answered_in_its_turn()
         assert len(handshakes.turns) == 1
 
 
-async def test_who_says_nothing_and_who_dribbles_keep_nobody_out():
+async def test_silent_and_dribbling_clients_keep_no_newcomer_out():
     handshakes = Handshakes()
     async with (
         open_edge(websocket=handshakes, handshakes_max=1) as edge,
@@ -86,7 +86,7 @@ async def test_who_says_nothing_and_who_dribbles_keep_nobody_out():
         await wait_until(lambda: len(handshakes.turns) == 1)
 
 
-async def test_who_has_waited_too_long_for_a_turn_is_told_to_come_back():
+async def test_a_newcomer_that_has_waited_too_long_for_a_turn_is_told_to_come_back():
     limits: dict[str, Any] = {"handshakes_max": 1, "turn_timeout": 0.05}
     async with open_edge(websocket=Handshakes(), **limits) as edge, crowd(edge, 1, UPGRADE):
         await wait_until(lambda: edge.door.statistics().open == 1)
@@ -209,7 +209,7 @@ async def test_so_many_devices_attach_at_a_time_and_who_has_gone_meanwhile_does_
         assert len(played.arrived) == ATTACHING_MAX + 2
 
 
-async def test_who_shakes_hands_and_then_says_nothing_keeps_nobody_out():
+async def test_clients_silent_after_the_handshake_keep_no_newcomer_out():
     played = Played()
     async with devices(played, ATTACHING_MAX + 3, handshakes_max=1) as clients:
         await say_hello(clients[-1])

@@ -102,7 +102,7 @@ def test_names_are_unique():
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
-def test_what_stands_in_a_path_is_known_and_is_what_the_handler_takes(operation: Operation):
+def test_the_parameters_of_a_path_are_known_and_are_those_of_the_handler(operation: Operation):
     names = re.findall(r"{(\w+)}", operation.path)
     assert set(names) <= PATH_TYPES.keys()
     assert list(inspect.signature(operation.handler).parameters) == ["call", *names]
@@ -199,7 +199,7 @@ def test_a_user_in_a_path_is_any_user_once_it_is_decoded(user):
         (NotificationId, "0197f0a8-0000-7000-8000-000000000000\n"),
     ],
 )
-def test_what_nothing_can_be_called_is_no_path(type_, text):
+def test_an_impossible_name_is_no_path(type_, text):
     with pytest.raises(ValueError, match="Expected"):
         read_text(type_, text)
 

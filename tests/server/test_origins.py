@@ -86,10 +86,10 @@ def test_this_machine_is_not_called_by_the_names_of_others(host):
 
 
 @pytest.mark.parametrize("host", ["a", "tocsin:8080", "0.0.0.0", "[::]", "10.0.0.1", "xlocalhost"])
-def test_what_no_page_can_be_called_will_do(host):
+def test_a_host_that_no_page_can_have_is_allowed(host):
     assert is_allowed_host(host, LOOPBACK, NAMED)
 
 
 @pytest.mark.parametrize("hosts", [("0.0.0.0",), ("127.0.0.1", "192.168.1.5"), ("::",), ("name",)])
-def test_what_others_can_reach_may_be_called_anything(hosts):
+def test_a_door_that_others_can_reach_may_have_any_host(hosts):
     assert is_allowed_host("evil.example.com", hosts, NAMED)

@@ -32,7 +32,7 @@ def test_bytes_are_bounded_as_frames_are():
     assert "3000 bytes at once, or 1000 a second" in caught.value.refusal.detail
 
 
-def test_what_is_said_at_the_pace_may_be_said_for_ever():
+def test_a_client_at_the_pace_may_go_on_for_ever():
     pace = Pace(LIMITS, 0)
     for second in range(1000):
         pace.spend(10, 1000, second + 1)

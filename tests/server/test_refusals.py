@@ -60,7 +60,7 @@ def test_a_refusal_is_counted_and_written_with_what_is_known_of_it():
     assert refusals.counts[Reason.FORBIDDEN] == 1
 
 
-def test_what_an_operator_may_have_to_act_on_is_a_warning():
+def test_a_refusal_that_may_need_an_operator_is_a_warning():
     refusals = Refusals(Clock())
     assert noted(refusals, Limit.PEER_RATE)[0]["log_level"] == "warning"
     assert noted(refusals, Reason.FULL)[0]["log_level"] == "warning"

@@ -168,7 +168,7 @@ def test_http_1_0_needs_no_host():
         (b"GET / HTTP/1.1\r\nHost: h\r\n", 400),
     ],
 )
-def test_what_is_not_served_says_so(raw, status):
+def test_a_request_that_is_not_served_says_so(raw, status):
     assert status_of(raw) == status
 
 
@@ -248,7 +248,7 @@ UPGRADE_FIELDS = [
         lambda more: st.permutations([*more, *UPGRADE_FIELDS[:2], *UPGRADE_FIELDS[3:5]])
     )
 )
-def test_what_our_door_calls_an_upgrade_can_be_answered(lines):
+def test_an_upgrade_by_the_door_s_judgement_can_be_answered(lines):
     try:
         parsed = parse_head(head(*lines))
         if not parsed.is_websocket_upgrade:
@@ -307,7 +307,7 @@ def test_a_head_may_come_byte_by_byte():
         ([b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n"], 431),
     ],
 )
-def test_what_cannot_become_a_request_is_refused_at_once(parts, status):
+def test_bytes_that_cannot_become_a_request_are_refused_at_once(parts, status):
     assert read_from(*parts) == status
 
 
@@ -378,7 +378,7 @@ def test_a_host_that_idna_refuses_is_refused(host):
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=0x7F), max_size=80))
-def test_what_passes_for_a_host_does_not_fail_behind_us(host):
+def test_a_sane_host_can_be_encoded(host):
     if is_sane_host(host):
         host.partition(":")[0].encode("idna")
 

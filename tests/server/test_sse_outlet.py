@@ -64,7 +64,7 @@ async def test_the_id_of_a_push_is_the_cursor_behind_it():
     assert event == {"event": "push", "id": "e.3", "data": frames.encode_push(push).decode()}
 
 
-async def test_what_some_take_for_the_end_of_a_line_is_escaped():
+async def test_a_character_that_may_end_a_line_is_escaped():
     outlet = an_outlet()
     push = a_push(1)
     push.notification = '{"title":"a\x85b\u2028c\u2029d"}'.encode()
@@ -77,14 +77,14 @@ async def test_what_some_take_for_the_end_of_a_line_is_escaped():
     assert notification["title"] == "a\x85b\u2028c\u2029d"
 
 
-async def test_who_has_caught_up_comes_back_behind_what_was_left_out():
+async def test_a_synced_stream_resumes_behind_the_entries_left_out():
     outlet = an_outlet()
     outlet.say(frames.Synced(9))
 
     assert fields(await outlet.take(1))["id"] == "e.9"
 
 
-async def test_who_comes_back_in_the_middle_of_a_replay_is_not_reset_again():
+async def test_a_stream_that_resumes_in_the_middle_of_a_replay_is_not_reset_again():
     outlet = an_outlet(horizon=5)
     outlet.push(a_push(3))
     outlet.push(a_push(6))
@@ -132,7 +132,7 @@ async def test_the_last_event_is_goodbye_and_then_nothing():
     assert await outlet.take(1) == b""
 
 
-async def test_who_should_not_come_back_is_asked_to_take_their_time():
+async def test_a_client_that_should_not_come_back_is_asked_to_take_its_time():
     outlet = an_outlet()
     outlet.end(Closing.REPLACED, detail="Somebody else.")
 
@@ -151,7 +151,7 @@ async def test_more_than_may_wait_ends_the_stream_as_slow():
     assert json.loads(fields(goodbye)["data"])["reason"] == "slow"
 
 
-async def test_what_was_handed_over_is_known_by_its_last_sequence():
+async def test_the_entries_handed_over_are_known_by_the_last_sequence():
     outlet = an_outlet()
     outlet.push(a_push(1))
     outlet.push(a_push(2))
@@ -169,7 +169,7 @@ async def test_what_was_handed_over_is_known_by_its_last_sequence():
 
 
 @pytest.mark.parametrize("taken", [True, False])
-async def test_what_the_socket_has_not_taken_counts_as_waiting(taken):
+async def test_bytes_that_the_socket_has_not_taken_count_as_waiting(taken):
     outlet = an_outlet(bytes_max=1000)
     outlet.push(a_push(1, size=500))
     await outlet.take(1)

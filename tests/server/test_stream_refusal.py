@@ -47,7 +47,7 @@ def test_a_detail_breaks_no_line():
         (422, "invalid", None),
     ],
 )
-def test_what_will_pass_is_said_on_a_stream_and_nothing_else(status, code, closing):
+def test_a_refusal_that_will_pass_is_said_on_a_stream_and_no_other(status, code, closing):
     refusal = refuse(code, "What it is.").refusal
     assert refusal.problem.status == status
     body = instead_of_problem(refusal, stopping=False, random=0.0)

@@ -23,7 +23,7 @@ class PlayedServices:
         return Materialised((), ("ann",) if len(self.written) < 3 else ())
 
 
-async def test_what_is_owed_from_before_is_brought_in_pieces():
+async def test_entries_owed_from_before_are_brought_in_pieces():
     services: Any = PlayedServices()
     call: Any = SimpleNamespace(services=services, now_ms=5)
 

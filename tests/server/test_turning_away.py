@@ -51,7 +51,7 @@ async def test_a_client_hears_goodbye_and_when_to_come_back(subprotocols):
     }
 
 
-async def test_who_goes_on_talking_hears_it_and_costs_a_bounded_time():
+async def test_a_client_that_goes_on_talking_hears_it_and_costs_a_bounded_time():
     async def flood(client):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             while True:
@@ -68,7 +68,7 @@ async def test_who_goes_on_talking_hears_it_and_costs_a_bounded_time():
         assert edge.door.statistics().failures == 0
 
 
-async def test_who_has_gone_already_is_no_failure():
+async def test_a_client_that_has_gone_already_is_no_failure():
     async with open_edge(websocket=away) as edge:
         async with await edge.connect() as client:
             await client.send_all(UPGRADE)

@@ -60,7 +60,7 @@ async def test_a_place_is_left_with_its_block_also_by_who_left_it_before(line):
     assert list(line.inside) == ["ann", "bob"]
 
 
-async def test_who_goes_away_from_the_queue_is_not_waited_for(line):
+async def test_a_newcomer_that_leaves_the_queue_is_not_waited_for(line):
     await line.come("ann", "bob")
     with trio.move_on_after(0.01):
         await line.turnstile.enter()

@@ -105,7 +105,7 @@ async def test_a_page_from_elsewhere_is_refused_before_it_takes_a_place(origin):
     assert (caught.value.reason, caught.value.problem.status) == (Reason.ORIGIN, 403)
 
 
-async def test_who_is_thrown_out_is_counted():
+async def test_a_connection_that_is_thrown_out_is_counted():
     played = Played()
     async with open_edge(websocket=played.serve) as edge, await edge.connect() as client:
         await client.send_all(UPGRADE + masked(1, b"no hello"))

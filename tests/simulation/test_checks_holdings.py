@@ -94,7 +94,7 @@ def test_a_part_that_only_one_node_has_is_not_explained():
         (Topics, "absent", "which has no subscriber here"),
     ],
 )
-def test_what_should_have_been_let_go_is_found_after_a_calm(owner, attribute, told):
+def test_memory_that_should_have_been_let_go_is_found_after_a_calm(owner, attribute, told):
     assert told in found(CALM, owner, attribute, does_nothing)
 
 

@@ -48,7 +48,7 @@ def marked(stage, state, status=200, **what):
     asked(stage, "u0/d0", "mark", status, {"state": state} | (what or {"ids": ["n1"]}))
 
 
-def test_what_was_asked_and_is_so_is_no_matter(stage):
+def test_a_mark_that_was_asked_and_is_so_is_no_matter(stage):
     check = judged(stage, state="read")
     posted(stage)
     marked(stage, "read")
@@ -76,7 +76,7 @@ def test_one_of_which_nobody_knows_may_show(stage, status, is_right):
     assert (stage.complaints == []) == is_right
 
 
-def test_nobody_has_what_was_not_for_them(stage):
+def test_no_user_has_a_notification_for_another(stage):
     check = judged(stage, users=("u0", "u1"))
     posted(stage)
     check.finish()
@@ -92,7 +92,7 @@ def test_a_withdrawal_that_was_answered_is_told_to_all(stage):
 
 
 @pytest.mark.parametrize(("answered", "is_right"), [(204, False), (503, True)])
-def test_who_has_muted_a_category_does_not_get_it(stage, answered, is_right):
+def test_a_user_who_has_muted_a_category_does_not_get_it(stage, answered, is_right):
     check = judged(stage)
     asked(stage, "u0/d0", "set_preferences", answered, {"categories": {"news": False}})
     stage.now += 1.0
@@ -101,7 +101,7 @@ def test_who_has_muted_a_category_does_not_get_it(stage, answered, is_right):
     assert (stage.complaints == []) == is_right
 
 
-def test_who_wants_it_again_gets_it_again(stage):
+def test_a_user_who_wants_it_again_gets_it_again(stage):
     check = judged(stage, state=None, shown="unseen")
     stage.devices.clear()
     stage.notify("n1", "p0-1")
@@ -113,7 +113,7 @@ def test_who_wants_it_again_gets_it_again(stage):
     assert stage.complains("P5", "has n1 nowhere", "it must be unseen")
 
 
-def test_who_left_a_topic_gets_nothing_of_it_any_more(stage):
+def test_a_user_who_left_a_topic_gets_nothing_of_it_any_more(stage):
     check = judged(stage)
     asked(stage, "u0/d0", "subscribe", 204, topic="t0")
     asked(stage, "u0/d0", "unsubscribe", 204, topic="t0")
@@ -175,7 +175,7 @@ def test_one_that_was_withdrawn_is_purged_by_the_time_at_which_it_was_archived(m
     assert (stage.complaints == []) == is_right
 
 
-def test_what_was_purged_is_shown_as_it_was_in_the_end():
+def test_a_purged_notification_is_shown_as_it_was_in_the_end():
     stage = Stage(KEPT)
     check = judged(stage, state=None, shown="unseen")
     posted(stage)

@@ -79,7 +79,7 @@ def test_one_that_stays_where_it_was_is_lost(stage):
     assert stage.complains("P1", "n1 was replayed, and still has its place 1")
 
 
-def test_what_a_session_kept_unread_does_not_hide_that_the_replay_was_pushed(stage):
+def test_an_unread_push_of_an_old_session_does_not_hide_the_replay(stage):
     check = stored(stage)
     letter(stage, status="replayed")
     listed(stage)
@@ -127,7 +127,7 @@ def test_a_letter_is_replayed_once_for_each_death(stage, deaths, is_right):
 
 
 @pytest.mark.parametrize(("dead_at", "is_right"), [("then", False), ("later", True)])
-def test_what_is_settled_is_dead_again_only_after_another_death(stage, dead_at, is_right):
+def test_a_settled_letter_is_dead_again_only_after_another_death(stage, dead_at, is_right):
     stored(stage)
     letter(stage)
     listed(stage)
@@ -161,7 +161,7 @@ def expired(stage, **facts):
     return check
 
 
-def test_what_expired_unheard_leaves_a_letter(stage):
+def test_a_notification_that_expired_unheard_leaves_a_letter(stage):
     check = expired(stage)
     stage.now += 4.0
     assert check.settled() is None
@@ -180,7 +180,7 @@ def test_or_it_may_have_been_marked_or_withdrawn_or_muted(stage):
 
 
 @pytest.mark.parametrize(("acks", "is_right"), [(True, False), (False, True)])
-def test_what_was_acknowledged_in_time_leaves_none(stage, acks, is_right):
+def test_a_notification_acknowledged_in_time_leaves_none(stage, acks, is_right):
     check = expired(stage)
     session = stage.session()
     session.push(1, id="n1")
@@ -196,7 +196,7 @@ def test_what_was_acknowledged_in_time_leaves_none(stage, acks, is_right):
 
 
 @pytest.mark.parametrize(("seconds", "is_right"), [(20.0, True), (60.0, False)])
-def test_what_is_old_is_purged(seconds, is_right):
+def test_an_old_notification_is_purged(seconds, is_right):
     stage = Stage(Plan(users=2, nodes=2, retention=10.0))
     check = stage.watched_by(Retention)
     stage.notify("n1", "p0-1")
@@ -207,7 +207,7 @@ def test_what_is_old_is_purged(seconds, is_right):
 @pytest.mark.parametrize(
     ("hello", "is_right"), [("4", False), ("5", True), ("4~5", True), ("0~3", False)]
 )
-def test_who_goes_on_below_the_horizon_is_begun_anew(stage, hello, is_right):
+def test_a_session_below_the_horizon_is_begun_anew(stage, hello, is_right):
     stage.watched_by(Retention)
     stage.put("INSERT INTO users VALUES ('u0', 9, 0, 0, 5, 0, 0)")
     session = stage.session(hello=f"{EPOCH}.{hello}", start=4)

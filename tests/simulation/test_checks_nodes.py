@@ -65,12 +65,12 @@ def silent_for(stage, seconds):
     stage.history.answered(request)
 
 
-def test_whoever_waits_for_all_its_patience_should_have_been_answered(stage):
+def test_a_client_that_waits_for_all_its_patience_should_have_been_answered(stage):
     silent_for(stage, 30.0)
     assert stage.complains("P7", "was not answered within 30.0 s")
 
 
-def test_who_breaks_off_need_not_be_answered(stage):
+def test_a_client_that_breaks_off_need_not_be_answered(stage):
     silent_for(stage, 3.0)
     assert stage.complaints == []
 
@@ -223,7 +223,7 @@ def waiting(stage: Stage, seconds: int, *, hindered_by: str = "") -> None:
         look_for(stage, check, seconds)
 
 
-def test_what_is_committed_is_pushed_within_seconds(stage):
+def test_a_committed_entry_is_pushed_within_seconds(stage):
     waiting(stage, 11)
     assert stage.complains("P7", "was pushed nothing behind 0 since 101.000", "n1")
 

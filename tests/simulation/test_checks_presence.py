@@ -53,14 +53,14 @@ def killed(stage):
         look_for(stage, 1)
 
 
-def test_who_is_there_is_said_to_be(stage):
+def test_a_present_device_is_said_to_be_there(stage):
     stage.session()
     look_for(stage, 3)
     answered(stage, ("d0", "a"))
     assert stage.complaints == []
 
 
-def test_who_is_there_must_not_be_left_out(stage):
+def test_a_present_device_must_not_be_left_out(stage):
     stage.session()
     look_for(stage, 3)
     answered(stage)
@@ -85,7 +85,7 @@ def test_nor_is_that_said_too_soon(stage, what):
     ("who", "what", "is_excused"),
     [("bus", "bus_away", True), ("a", "bus_away", True), ("b", "bus_away", False)],
 )
-def test_who_could_not_say_it_is_excused(stage, who, what, is_excused):
+def test_a_node_that_could_not_say_it_is_excused(stage, who, what, is_excused):
     stage.session()
     look_for(stage, 3)
     with stage.trouble(who, what):
@@ -93,7 +93,7 @@ def test_who_could_not_say_it_is_excused(stage, who, what, is_excused):
     assert (stage.complaints == []) == is_excused
 
 
-def test_who_was_never_there_is_not_said_to_be(stage):
+def test_a_device_is_not_said_to_be_where_it_never_was(stage):
     stage.session(host="b")
     look_for(stage, 3)
     answered(stage, ("d0", "a"), ("d0", "b"))
@@ -101,7 +101,7 @@ def test_who_was_never_there_is_not_said_to_be(stage):
 
 
 @pytest.mark.parametrize(("seconds", "is_right"), [(1, True), (2, False)])
-def test_who_has_left_is_soon_known_to_have(stage, seconds, is_right):
+def test_a_device_that_has_left_is_soon_known_to_have(stage, seconds, is_right):
     stage.session().end()
     look_for(stage, seconds)
     answered(stage, ("d0", "a"))
@@ -118,7 +118,7 @@ def test_the_word_of_a_node_that_died_is_good_for_as_long_as_its_leases(stage, s
 
 
 @pytest.mark.parametrize(("seconds", "is_right"), [(100, True), (120, False)])
-def test_whose_connection_broke_unheard_is_missed_when_nobody_answers(stage, seconds, is_right):
+def test_a_device_whose_connection_broke_unheard_is_missed_in_time(stage, seconds, is_right):
     session = stage.session()
     with stage.trouble("a", "cut"):
         look_for(stage, 1)

@@ -68,7 +68,7 @@ def test_nothing_may_follow_a_goodbye(stage):
     assert stage.complains("P3", "push came after goodbye")
 
 
-def test_what_lies_between_two_pushes_must_not_be_in_the_store(stage):
+def test_entries_between_two_pushes_must_not_be_in_the_store(stage):
     stage.notify("n1", "a")
     stage.enter("u0", "n1", 1)
     session = stage.session()
@@ -78,7 +78,7 @@ def test_what_lies_between_two_pushes_must_not_be_in_the_store(stage):
 
 
 @pytest.mark.parametrize("state", ["withdrawn", "unseen"])
-def test_what_was_withdrawn_may_be_left_out(stage, state):
+def test_a_withdrawn_notification_may_be_left_out(stage, state):
     stage.notify("n1", "a")
     stage.enter("u0", "n1", 1, state)
     session = stage.session()
@@ -102,9 +102,7 @@ def test_after_a_reset_all_begins_anew(stage):
 
 
 @pytest.mark.parametrize("is_reset_known", [False, True])
-def test_what_a_device_acknowledges_while_its_session_begins_anew_may_count_for_it(
-    stage, is_reset_known
-):
+def test_an_ack_while_the_session_begins_anew_may_count_for_it(stage, is_reset_known):
     stage.put("INSERT INTO users VALUES ('u0', 4, 0, 0, 1, 0, 0)")
     session = stage.session(window=2)
     session.push(1, replay=True)
@@ -148,12 +146,12 @@ def repeated(stage, *, after=10.0, attempt=2, acknowledged=False, **changes):
     session.push(1, attempt=attempt, **changes)
 
 
-def test_what_is_not_acknowledged_comes_again(stage):
+def test_an_unacknowledged_push_comes_again(stage):
     repeated(stage)
     assert stage.complaints == []
 
 
-def test_what_is_acknowledged_does_not(stage):
+def test_an_acknowledged_push_does_not(stage):
     repeated(stage, acknowledged=True)
     assert stage.complains("P2", "1 was sent again at 10.000, acknowledged at 1.000")
 
@@ -270,7 +268,7 @@ def test_a_session_that_the_store_has_purged_is_not_told_of_acknowledgments_over
     assert (stage.complaints == []) == (not is_open)
 
 
-def test_what_was_acknowledged_does_not_come_in_the_next_session():
+def test_an_acknowledged_push_does_not_come_in_the_next_session():
     assert come_back().complains("P2", "1 came, which was acknowledged at a")
 
 
@@ -283,7 +281,7 @@ def test_it_does_to_a_device_that_goes_back():
 
 
 @pytest.mark.parametrize("goes_back", [True, False])
-def test_what_is_acknowledged_by_id_may_come_again_after_a_reset(goes_back):
+def test_a_push_acknowledged_by_id_may_come_again_after_a_reset(goes_back):
     stage = Stage()
     stage.watched_by(Durable)
     session = stage.session()
@@ -354,7 +352,7 @@ def test_a_session_that_ends_with_its_node_is_told():
 
 
 @pytest.mark.parametrize("speaks", [True, False])
-def test_who_speaks_of_a_notification_is_not_silent_about_a_change_that_it_reads_later(speaks):
+def test_a_device_that_answers_is_not_silent_about_a_change_that_it_reads_later(speaks):
     def push(sequence, attempt=1):
         notification = {"id": "n", "expires_at": None}
         facts = {"attempt": attempt, "replay": False, "notification": notification}

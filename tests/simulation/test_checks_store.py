@@ -22,7 +22,7 @@ def stage():
 # --- Acceptance -----------------------------------------------------------------------------------
 
 
-def test_what_was_accepted_and_is_there_is_no_matter(stage):
+def test_an_accepted_post_that_is_stored_is_no_matter(stage):
     check = stage.watched_by(Acceptance)
     stage.told(a_post("p0-1", "u0", "u1"), 201, {"id": "n1"})
     stage.notify("n1", "p0-1")
@@ -33,7 +33,7 @@ def test_what_was_accepted_and_is_there_is_no_matter(stage):
 
 
 @pytest.mark.parametrize("status", [201, 202])
-def test_what_was_accepted_must_be_stored(stage, status):
+def test_an_accepted_post_must_be_stored(stage, status):
     check = stage.watched_by(Acceptance)
     stage.told(a_post("p0-1", "u0", key="k"), status, {"id": "n1"})
     check.finish()
@@ -41,7 +41,7 @@ def test_what_was_accepted_must_be_stored(stage, status):
 
 
 @pytest.mark.parametrize("status", [503, None])
-def test_what_was_not_accepted_need_not_be_there(stage, status):
+def test_a_post_that_was_not_accepted_need_not_be_there(stage, status):
     check = stage.watched_by(Acceptance)
     stage.told(a_post("p0-1", "u0"), status)
     check.finish()
@@ -67,7 +67,7 @@ def test_it_must_not_have_reached_others(stage):
     assert stage.complains("P1", "is not for u1")
 
 
-def test_who_has_muted_it_need_not_have_it(stage):
+def test_a_user_who_has_muted_it_need_not_have_it(stage):
     check = stage.watched_by(Acceptance)
     muting = {"categories": {"news": False}, "topics": {}}
     stage.told(RequestStory("u0/d0", "a", "set_preferences", {}, muting, None, 1, 0.0), 200)
@@ -154,15 +154,13 @@ def two_posts(stage, *, first=201, second=201):
 
 
 @pytest.mark.parametrize(("first", "second"), [(201, 201), (202, 202), (201, 202), (202, 201)])
-def test_what_was_posted_first_stands_first(stage, first, second):
+def test_the_first_post_stands_first(stage, first, second):
     two_posts(stage, first=first, second=second)
     assert stage.complains("P3", "p0-1", "is 9 in the log of u0", "p0-2", "is 8")
 
 
 @pytest.mark.parametrize(("first", "is_right"), [(202, True), (201, False)])
-def test_what_is_spooled_may_stand_behind_what_a_node_committed_without_the_bus(
-    stage, first, is_right
-):
+def test_a_spooled_post_may_stand_behind_one_committed_without_the_bus(stage, first, is_right):
     with stage.trouble("b", "bus_away"):
         two_posts(stage, first=first)
     assert (stage.complaints == []) == is_right

@@ -61,7 +61,7 @@ def scheduled(stage):
 
 @EVERYWHERE
 @pytest.mark.parametrize(("at", "is_right"), [(19.0, False), (20.0, True)])
-def test_what_is_scheduled_is_not_seen_before_its_time(stage, comes, at, is_right):
+def test_a_scheduled_notification_is_not_seen_before_its_time(stage, comes, at, is_right):
     scheduled(stage)
     stage.now = at
     comes(stage, a_notification(title="p0-1.1"))
@@ -98,7 +98,7 @@ def test_nor_is_it_in_an_inbox_where_nobody_looks(stage, at, is_right):
 
 
 @EVERYWHERE
-def test_what_has_expired_is_not_seen_any_more(stage, comes):
+def test_an_expired_notification_is_not_seen_any_more(stage, comes):
     stage.now = 19.9
     comes(stage, a_notification(expires_at=TIME))
     assert stage.complaints == []

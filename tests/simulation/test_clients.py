@@ -109,7 +109,7 @@ def test_every_session_ends_once(observe):
     assert len(over) >= len(seen.sessions) - len(seen.devices)
 
 
-def test_what_arrives_was_acknowledged_before(observe):
+def test_acks_that_arrive_were_sent_before(observe):
     seen = observe(BUSY)
 
     assert seen.arrived

@@ -26,7 +26,7 @@ def test_a_field_of_the_plan_is_set():
     assert figures("--set", "posts=3", "--set", "posts=0")["notifications"] == 0
 
 
-def test_what_is_no_field_or_no_number_is_refused_with_what_would_be_right():
+def test_an_unknown_field_or_a_text_for_a_number_is_refused_with_a_remedy():
     unknown = simulate("--set", "updats=0.4")
     assert unknown.exit_code == 2
     assert "updates" in unknown.output

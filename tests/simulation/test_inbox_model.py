@@ -19,19 +19,19 @@ def mark(name, since, until, *, by_id=True, sure=True):
     return Deed(since, until, model.marked(name, by_id=by_id), sure)
 
 
-def test_what_nobody_posted_is_nowhere():
+def test_a_notification_that_was_never_posted_is_nowhere():
     assert after() == ["absent"]
 
 
-def test_what_was_answered_is_there():
+def test_an_answered_post_is_there():
     assert possible([ARRIVES]) == [UNSEEN]
 
 
-def test_what_was_not_answered_may_be_there():
+def test_an_unanswered_post_may_be_there():
     assert after(Deed(1.0, math.inf, model.arrives, sure=False)) == ["absent", "unseen"]
 
 
-def test_what_has_not_been_asked_for_yet_is_not_there():
+def test_a_post_that_has_not_been_sent_yet_is_not_there():
     assert after(ARRIVES, now=0.5) == ["absent"]
 
 
@@ -55,29 +55,29 @@ def test_only_who_names_it_brings_back_what_is_archived(by_id, state):
     assert after(ARRIVES, archived, mark("read", 5, 6, by_id=by_id)) == [state]
 
 
-def test_what_is_withdrawn_stays_so():
+def test_a_withdrawn_notification_stays_so():
     withdrawn = Deed(3.0, 4.0, model.withdrawn(of_topic=False))
     assert after(ARRIVES, withdrawn, mark("read", 5, 6)) == ["withdrawn"]
 
 
-def test_who_was_not_brought_it_before_is_not_told_of_a_withdrawal():
+def test_a_user_who_was_not_brought_it_before_is_not_told_of_a_withdrawal():
     withdrawn = Deed(3.0, 4.0, model.withdrawn(of_topic=True))
     assert after(ARRIVES, withdrawn) == ["absent called off", "withdrawn"]
 
 
-def test_what_was_called_off_before_it_came_never_comes():
+def test_a_notification_called_off_before_it_came_never_comes():
     called_off = Deed(0.5, 0.6, model.withdrawn(of_topic=False))
     assert after(ARRIVES, called_off) == ["absent called off"]
 
 
-def test_what_has_expired_cannot_be_marked_and_what_is_replayed_can():
+def test_an_expired_notification_cannot_be_marked_and_a_replayed_one_can():
     expired = Deed(3.0, 4.0, model.expired(of_topic=False))
     revived = Deed(7.0, 8.0, model.revived)
     assert after(ARRIVES, expired, mark("read", 5, 6)) == ["unseen expired"]
     assert after(ARRIVES, expired, revived, mark("read", 9, 10)) == ["read"]
 
 
-def test_what_may_be_purged_may_be_there_or_have_been_as_it_was_then():
+def test_a_notification_under_purge_may_be_there_or_have_gone_as_it_was():
     purged = Deed(5.0, math.inf, model.purged(), sure=False)
     marked = mark("read", 6, 7)
     assert after(ARRIVES, purged, marked) == ["read", "read purged", "unseen purged"]
@@ -89,7 +89,7 @@ def test_only_what_is_archived_is_purged_with_the_archive():
     assert after(ARRIVES, mark("archived", 3, 4), purged) == ["archived", "archived purged"]
 
 
-def test_who_publishes_it_anew_makes_it_unseen_again():
+def test_a_publish_anew_makes_it_unseen_again():
     again = Deed(5.0, 6.0, model.arrives)
     assert after(ARRIVES, mark("read", 3, 4), again) == ["unseen"]
 

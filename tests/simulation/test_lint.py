@@ -40,7 +40,7 @@ METHODS_OF_SETS = {"union", "intersection", "difference", "symmetric_difference"
 METHODS_OF_DICTS = {"get", "pop", "setdefault"}
 
 
-def test_nobody_asks_the_machine_for_time_or_chance():
+def test_no_code_asks_the_machine_for_time_or_chance():
     refuse(
         (
             f"{short(path)}:{line} uses {what}"
@@ -51,7 +51,7 @@ def test_nobody_asks_the_machine_for_time_or_chance():
     )
 
 
-def test_nobody_goes_through_a_set():
+def test_no_code_goes_through_a_set():
     trees = {path: parse(path) for path in sources()}
     makers = {name for tree in trees.values() for name in functions_that_give_sets(tree)}
     refuse(
@@ -230,7 +230,7 @@ def test_a_set_that_is_gone_through_is_seen(source):
         "users: dict[str, set[str]] = {}\nfor user in users: users[user].add('a')",
     ],
 )
-def test_what_has_an_order_is_left_alone(source):
+def test_a_loop_over_an_ordered_value_is_left_alone(source):
     tree = ast.parse(source)
     assert not list(SetsGoneThrough(tree, set(functions_that_give_sets(tree))).found())
 
@@ -246,5 +246,5 @@ def test_what_has_an_order_is_left_alone(source):
         "datetime.now()",
     ],
 )
-def test_what_only_the_machine_knows_is_seen(source):
+def test_a_question_to_the_machine_is_seen(source):
     assert list(machine(ast.parse(source)))

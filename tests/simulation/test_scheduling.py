@@ -49,7 +49,7 @@ def test_deadlines_and_events_come_in_the_order_of_time():
     assert happened == [1.0, 2.0, 3.0, 4.0]
 
 
-def test_what_a_task_raises_comes_out():
+def test_an_error_of_a_task_comes_out():
     async def main() -> None:
         await trio.sleep(1.0)  # waits for: the deadline it tests
         raise ValueError("from a task")

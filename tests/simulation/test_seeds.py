@@ -31,7 +31,7 @@ def test_promises_are_kept_from_seed(first):
 
 
 @pytest.mark.parametrize("name", cases.names())
-def test_what_was_found_does_not_come_back(name):
+def test_a_kept_case_stays_mended(name):
     case = cases.read(name)
 
     verdict = simulate(case.plan, case.schedule)

@@ -58,7 +58,7 @@ def api_key(server: Server) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), [*USERS, *PRODUCERS, *OPERATORS])
-def test_nobody_in_particular_is_let_in(server: Server, method, path):
+def test_a_request_without_a_credential_is_not_let_in(server: Server, method, path):
     answer = server.http.request(method, path)
     expect_problem(answer, 401, "token_missing")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")

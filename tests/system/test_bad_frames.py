@@ -147,7 +147,7 @@ def test_acks_by_id_of_what_was_never_sent_do_nothing(
     assert producer.ledger(eves) == {}
 
 
-def test_what_is_said_behind_the_end_is_not_carried_out(server: Server, ada):
+def test_a_frame_behind_the_end_is_not_carried_out(server: Server, ada):
     """One segment: a frame that ends the session, and a publish behind it."""
     notification = {"to": {"users": [ada]}, "title": "behind the end"}
     publish = {"type": "publish", "request": 1, "notification": notification}

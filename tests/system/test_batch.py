@@ -170,7 +170,7 @@ def test_far_too_many_lines_are_told_so_while_they_still_come(producer: Producer
 
 
 @pytest.mark.parametrize("content", [[], "", "\n\n", {"to": {}}, 1, None])
-def test_what_is_no_batch_is_refused(producer: Producer, content):
+def test_a_body_that_is_no_batch_is_refused(producer: Producer, content):
     expect_problem(send(producer, content), 422, "invalid")
 
 
@@ -190,7 +190,7 @@ def test_other_formats_are_refused(producer: Producer, media):
 
 
 @pytest.mark.parametrize("media", ["application/x-www-form-urlencoded", ""])
-def test_who_says_nothing_about_the_format_means_json(producer: Producer, person: Person, media):
+def test_a_body_without_a_media_type_is_json(producer: Producer, person: Person, media):
     headers = {"Content-Type": media} if media else {}
     body = json.dumps([draft(person.user, title="as curl -d does it")])
     answer = producer.request("POST", BATCH, content=body, headers=headers)

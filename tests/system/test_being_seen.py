@@ -20,7 +20,7 @@ def titles(server: Server, user: str) -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["reads the inbox", "is a recipient", "subscribes", "connects"])
-def test_who_is_seen_is_among_everyone_from_then_on(server: Server, producer, ada, how):
+def test_a_user_who_is_seen_is_among_everyone_from_then_on(server: Server, producer, ada, how):
     broadcast(producer, "before")
     expected = ["after"]
     match how:

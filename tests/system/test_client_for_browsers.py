@@ -31,7 +31,7 @@ def follow() -> Follow:
     return follow_with(web_socket_command())
 
 
-def test_what_its_own_tests_say(node):
+def test_its_own_tests_pass(node):
     files = [str(each) for each in sorted(HERE.glob("*.test.js"))]
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
@@ -88,7 +88,9 @@ def test_each_push_is_told_once_and_acknowledged(server, producer, follow, user)
             wait_until(partial(is_acknowledged, producer, each))
 
 
-def test_what_a_handler_refuses_comes_again_and_holds_up_nothing(server, producer, follow, user):
+def test_a_push_that_a_handler_refuses_comes_again_and_holds_up_nothing(
+    server, producer, follow, user
+):
     with follow(server, user, refuse="bad") as page:
         refused, good = producer.post(user, title="bad"), producer.post(user, title="good")
         assert page.expect_push() == "good"

@@ -64,7 +64,7 @@ def test_it_finds_a_way_and_loses_nothing(producer, proxy, way, follow, ada):
 
 
 @pytest.mark.faults
-def test_what_a_handler_refuses_comes_again(server, way, proxy, follow, ada):
+def test_a_push_that_a_handler_refuses_comes_again(server, way, proxy, follow, ada):
     producer = server.producer()
     with follow(proxy, ada, refuse="bad") as page:
         refused = producer.post(ada, title="bad")

@@ -86,7 +86,7 @@ def test_a_post_to_any_node_reaches_the_devices_on_all_in_order(pair: Pair, ada)
             assert all(push["attempt"] == 1 and not push["replay"] for push in pushes)
 
 
-def test_what_a_pong_has_answered_for_does_not_come_again_elsewhere(pair: Pair, ada):
+def test_a_push_that_a_pong_has_answered_for_does_not_come_again_elsewhere(pair: Pair, ada):
     """A device whose connection is cut is on the other node within milliseconds."""
     phone = live(pair[0], ada)
     for round_ in range(12):
@@ -136,7 +136,7 @@ def test_a_broadcast_reaches_everybody(pair: Pair, ada):
         a.producer().withdraw(published["id"])
 
 
-def test_what_one_node_delivers_another_has_in_its_ledger(pair: Pair, ada):
+def test_a_delivery_of_one_node_is_in_the_ledger_of_another(pair: Pair, ada):
     a, b = pair
     with live(b, ada) as phone:
         notification = a.producer().post(ada)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from servers.node import wait_until
 from servers.tokens import ADMIN, bearer, token
 from tests.actors.tracing_kit import attributes_of
-from tests.broker_kit import QUEUES, Queue
+from tests.broker_kit import QUEUES, Queue, until_taken
 from tests.broker_servers_kit import (
     broker_kafka,
     broker_rabbitmq,
@@ -67,6 +69,10 @@ def unread(server: Server, user: str) -> int:
     answer = server.http.get("/v1/inbox", params={"limit": 1}, headers=bearer(token(user)))
     count: int = answer.json()["unread"]
     return count
+
+
+def has_stored(server: Server, user: str, count: int) -> bool:
+    return unread(server, user) >= count
 
 
 def titles(server: Server, user: str) -> list[str]:
@@ -136,6 +142,31 @@ def test_a_post_goes_on_in_the_trace_of_its_messages_header(fed, collector):
     assert publish.parent_span_id.hex() == "00f067aa0ba902b7"
     assert attributes_of(publish)["tocsin.via"] == "broker"
     assert server.metric('tocsin_publish_seconds_count{via="broker"}') == 1
+
+
+@pytest.mark.parametrize("kind", QUEUES)
+def test_poison_is_moved_to_a_place_at_the_broker_with_its_reason(kind, request, tmp_path):
+    server_name, make = QUEUES[kind]
+    queue, graves = (make(request.getfixturevalue(server_name)) for _ in range(2))
+    user = fresh_user()
+    more = {"dead_letters": "broker", "dead_letters_to": graves.name}
+    for server, _ in serving(tmp_path, queue, **more):
+        queue.put(body(user, "before"))
+        queue.put(b"no json", b"{}", headers={"correlation-id": "c1", "x": "y"})
+        queue.put(body(user, "after"))
+        wait_until(partial(has_stored, server, user, 2))
+        first, second = trio.run(until_taken, graves, 2)
+        assert (first.body, second.body) == (b"no json", b"{}")
+        assert first.headers["tocsin-problem"] == "malformed"
+        assert second.headers["tocsin-problem"] == "invalid"
+        assert first.headers["tocsin-reason"].startswith("The request could not be read: ")
+        assert (first.correlation, first.headers["x"]) == ("c1", "y")
+        assert letters(server) == []
+        lines = letters(server, status="all", kind="ingest")
+        assert [each["status"] for each in lines] == ["discarded", "discarded"]
+        assert first.headers["tocsin-place"] in {each["place"] for each in lines}
+        assert server.metric('tocsin_ingest_refused_total{connector="orders"}') == 2
+        server.expect_sound()
 
 
 def test_a_letter_is_replayed_mended_and_discarded(fed):

@@ -23,7 +23,7 @@ def post(producer: Producer, content: bytes, **headers: str) -> httpx.Response:
      b"\xef\xbb\xbf{}", b'{"data":' * 100_000, b'{"title":"' + b"\\" * 99_999,
      b'{"data":-Infinity}'],
 )  # fmt: skip
-def test_what_is_no_json_is_malformed(producer: Producer, content):
+def test_a_body_that_is_no_json_is_malformed(producer: Producer, content):
     problem = expect_problem(post(producer, content), 400, "malformed")
     assert len(json.dumps(problem)) < 1000
 
@@ -85,7 +85,7 @@ GOOD = {"to": {"users": ["ada"]}, "title": "Hello"}
         {**GOOD, "__proto__": {}},
     ],
 )
-def test_what_says_something_wrong_is_told_what_and_where(producer: Producer, body):
+def test_a_wrong_field_is_named_with_its_place(producer: Producer, body):
     answer = post(producer, json.dumps(body).encode())
     problem = expect_problem(answer, 422, "invalid")
     assert problem["errors"][0]["path"].startswith("$")

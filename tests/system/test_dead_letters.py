@@ -63,7 +63,7 @@ def expired(server: Server, office: Office, ada) -> dict[str, Any]:
     return office.wait(user=ada)
 
 
-def test_what_expired_before_any_device_had_it_is_a_dead_letter(
+def test_a_notification_that_expired_before_any_device_had_it_is_a_dead_letter(
     server: Server, office: Office, expired, ada
 ):
     assert expired["user"] == ada
@@ -81,7 +81,7 @@ def test_what_expired_before_any_device_had_it_is_a_dead_letter(
     assert server.producer().view(expired["notification"])["state"] == "expired"
 
 
-def test_what_a_device_was_given_up_on_is_a_dead_letter_and_can_be_replayed(hasty: Server, ada):
+def test_a_push_given_up_for_a_device_is_a_dead_letter_and_can_be_replayed(hasty: Server, ada):
     office = Office(hasty)
     with hasty.device(ada, "phone") as phone:
         phone.expect_synced()
@@ -107,7 +107,9 @@ def test_what_a_device_was_given_up_on_is_a_dead_letter_and_can_be_replayed(hast
     assert [each["event"] for each in shown["history"]] == ["sent", "dead", "replayed"]
 
 
-def test_what_expired_lives_again_when_it_is_replayed(server: Server, office: Office, ada):
+def test_an_expired_notification_lives_again_when_it_is_replayed(
+    server: Server, office: Office, ada
+):
     person = Person(server, ada)
     server.producer().post(ada, title="Late", ttl=1.5)
     letter = office.wait(user=ada)
@@ -120,7 +122,7 @@ def test_what_expired_lives_again_when_it_is_replayed(server: Server, office: Of
     expect_problem(office.replay(letter), 409, "conflict")
 
 
-def test_what_lives_again_expires_again_in_time(server: Server, office: Office, ada):
+def test_a_revived_notification_expires_again_in_time(server: Server, office: Office, ada):
     server.producer().post(ada, title="Late", ttl=0.5)
     letter = office.wait(user=ada)
     expect_json(office.replay(letter))
@@ -189,7 +191,7 @@ def test_letters_are_listed_in_pages_the_newest_first(server: Server, office: Of
         ("PUT", "/1", {}, 405),
     ],
 )
-def test_what_makes_no_sense_is_refused(office: Office, method, path, query, status):
+def test_a_request_that_makes_no_sense_is_refused(office: Office, method, path, query, status):
     expect_problem(office.ask(method, path, **query), status)
 
 

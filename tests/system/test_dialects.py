@@ -58,13 +58,13 @@ def answer(server: Server, said: bytes, *, half_close: bool = False, lasts: bool
         return everything
 
 
-def test_who_closes_its_half_is_answered(server: Server):
+def test_a_client_that_closes_its_half_is_answered(server: Server):
     for method, path in operations(server):
         said = head(method, path, "Content-Length: 2") + b"{}"
         assert re.match(rb"HTTP/1\.1 [2-4]", answer(server, said, half_close=True)), (method, path)
 
 
-def test_who_speaks_an_older_http_gets_no_chunks(server: Server):
+def test_a_client_of_an_older_http_gets_no_chunks(server: Server):
     for method, path in operations(server):
         said = head(method, path, "Content-Length: 2", version="1.0") + b"{}"
         heard = answer(server, said, lasts=path in LASTING)

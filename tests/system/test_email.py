@@ -125,7 +125,7 @@ def test_a_failure_is_dead_or_waits_as_the_server_says(shop: Producer, name, sta
     assert (send["next_at"] is None) == (state == "dead")
 
 
-def test_what_may_be_taken_later_is_taken_later(shop: Producer, mail: MailServer):
+def test_a_mail_that_may_be_taken_later_is_taken_later(shop: Producer, mail: MailServer):
     user, address = reach(shop, "once-busy")
     made = shop.post(user, escalate=AT_ONCE)
 
@@ -196,7 +196,7 @@ def test_an_acknowledgment_a_moment_before_the_step_stops_it(
     assert mail.to(address) == []
 
 
-def test_what_was_only_delivered_goes_on_where_it_has_to_be_read(
+def test_a_notification_that_was_only_delivered_goes_on_where_it_has_to_be_read(
     node: Server, shop: Producer, mail: MailServer
 ):
     ada, address = reach(shop)

@@ -22,7 +22,7 @@ LEASE = 60.0
 """Seconds after which another node carries what a dead one has claimed."""
 
 
-def test_what_a_dead_node_had_in_hand_is_sent_by_another_and_nothing_else_twice(
+def test_sends_in_the_hands_of_a_dead_node_are_sent_by_another_and_none_else_twice(
     start_server, postgres, mail: MailServer
 ):
     settings = environment({"email": mail.table()})

@@ -110,7 +110,7 @@ def test_one_notification_as_its_user_sees_it(inbox: Inbox, producer: Producer, 
     assert (read["id"], read["title"], read["state"]) == (notification, "Hello", "unseen")
 
 
-def test_what_is_somebody_elses_is_not_found(server: Server, producer: Producer, ada):
+def test_a_notification_of_another_user_is_not_found(server: Server, producer: Producer, ada):
     notification = producer.post(ada)
     eve = Inbox(server, fresh_user("eve"))
 
@@ -119,7 +119,7 @@ def test_what_is_somebody_elses_is_not_found(server: Server, producer: Producer,
 
 
 @pytest.mark.parametrize("notification", ["nonsense", "0197f0a8-0000-7000-8000-000000000000"])
-def test_what_does_not_exist_is_not_found(inbox: Inbox, notification):
+def test_a_notification_that_does_not_exist_is_not_found(inbox: Inbox, notification):
     expect_problem(inbox.one(notification), 404, "not_found")
 
 

@@ -31,7 +31,7 @@ def test_the_bell_counts_and_the_list_is_the_inbox(server, visitor, ada):
     )
 
 
-def test_what_arrives_is_shown_and_said_while_it_is_open(server, visitor, ada):
+def test_a_notification_that_arrives_while_it_is_open_is_shown_and_said(server, visitor, ada):
     server.producer().post(ada, title="first")
     visitor.run(OPEN)
     server.producer().post(ada, title="second")

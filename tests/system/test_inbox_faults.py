@@ -46,7 +46,7 @@ def has_sent(visitor: Visitor, kind: str, times: int = 1) -> None:
     wait_until(frames, what=f"{times} {kind}")
 
 
-def test_what_comes_while_the_page_is_offline_is_there_when_it_is_online(server, visitor, ada):
+def test_a_notification_while_the_page_is_offline_is_there_when_it_is_online(server, visitor, ada):
     producer = server.producer()
     producer.post(ada, title="before")
     shows(visitor, "before")

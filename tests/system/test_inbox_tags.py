@@ -57,7 +57,7 @@ def test_other_questions_and_other_people_have_other_tags(server: Server, person
     assert ask(Person(server, fresh_user()), tag).status_code == 200
 
 
-def test_what_comes_through_a_topic_changes_the_tag(person: Person, producer: Producer):
+def test_a_notification_through_a_topic_changes_the_tag(person: Person, producer: Producer):
     topic = fresh_user("topic")
     person.request("PUT", f"/v1/me/subscriptions/{topic}")
     tag = ask(person).headers["ETag"]

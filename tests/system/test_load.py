@@ -67,7 +67,7 @@ def test_devices_that_are_cut_off_all_the_time_lose_nothing(quick, tmp_path):
     assert run["tally"]["cut"] > 10
 
 
-def test_what_devices_drop_comes_again_and_what_producers_repeat_does_not(quick, tmp_path):
+def test_dropped_pushes_come_again_and_repeated_posts_do_not(quick, tmp_path):
     code, run, said = run_load(quick.url, tmp_path, "retries", "--devices", 20, "--duration", "3s")
     assert code == 0, said
     assert run["tally"]["forgotten"] > 0

@@ -134,7 +134,7 @@ def test_a_poll_without_a_cursor_goes_on_where_the_device_stopped(server, produc
     assert titles(poll(server, ada, device="tablet")) == ["2"]
 
 
-def test_what_was_sent_too_often_is_dead_and_blocks_nobody(start_server, ada):
+def test_a_notification_sent_too_often_is_dead_and_blocks_no_other(start_server, ada):
     server = start_server(delivery_attempts_max=3)
     producer = server.producer()
     poison = producer.post(ada, title="poison")

@@ -75,7 +75,7 @@ def test_a_long_inbox_is_marked_whole(producer: Producer, person: Person):
     assert person.counters() == (0, 0)
 
 
-def test_what_is_somebody_elses_is_passed_over(server: Server, person: Person, posted):
+def test_a_notification_of_another_user_is_passed_over(server: Server, person: Person, posted):
     eve = Person(server, fresh_user("eve"))
     assert eve.mark("archived", ids=posted)["changed"] == 0
     assert eve.mark("archived", ids=["0197f0a8-0000-7000-8000-000000000000"])["changed"] == 0
@@ -99,7 +99,7 @@ def test_what_is_somebody_elses_is_passed_over(server: Server, person: Person, p
         {"all": True, "nonsense": 1},
     ],
 )
-def test_what_does_not_say_what_to_mark_is_refused(person: Person, posted, which):
+def test_a_request_without_notifications_to_mark_is_refused(person: Person, posted, which):
     problem = expect_problem(person.try_mark("read", **which), 422, "invalid")
     assert problem["errors"]
     assert person.counters() == (3, 3)
@@ -117,7 +117,7 @@ def test_what_does_not_say_what_to_mark_is_refused(person: Person, posted, which
         (b"null", 422, "invalid"),
     ],
 )
-def test_what_is_no_mark_is_refused(person: Person, posted, body, status, code):
+def test_a_text_that_is_no_mark_is_refused(person: Person, posted, body, status, code):
     answer = person.request("POST", "/v1/inbox/mark", content=body)
     expect_problem(answer, status, code)
     assert person.counters() == (3, 3)
@@ -183,7 +183,7 @@ def test_a_frame_marks_as_a_post_does(tablet: Device, person: Person, posted):
         {"through": "elsewhere.1"},
     ],
 )
-def test_what_is_wrong_with_a_frame_is_its_reply(tablet: Device, person: Person, which):
+def test_the_fault_of_a_frame_is_its_reply(tablet: Device, person: Person, which):
     reply = mark(tablet, "read", **which)
     assert (reply["ok"], reply["problem"]["status"], reply["problem"]["code"]) == (
         *(False, 422, "invalid"),

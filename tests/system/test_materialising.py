@@ -22,7 +22,7 @@ SAMPLE = 400
 
 
 @pytest.mark.timeout(300)
-def test_everybody_gets_it_exactly_once_however_often_the_server_is_killed_meanwhile(
+def test_every_subscriber_gets_it_exactly_once_however_often_the_server_is_killed(
     start_server: Callable[..., Server], new_store: Store
 ):
     server = start_server(**new_store())

@@ -50,7 +50,7 @@ def test_preferences_are_replaced_whole(person: Person):
     assert prefer(person) == {"categories": {}, "topics": {}}
 
 
-def test_what_is_muted_does_not_come_unless_it_is_critical(person: Person, producer: Producer):
+def test_a_muted_category_does_not_come_unless_it_is_critical(person: Person, producer: Producer):
     producer.post(person.user, title="before", category="chat")
     prefer(person, categories={"chat": False})
     producer.post(person.user, title="muted", category="chat")
@@ -145,7 +145,7 @@ def test_a_user_can_be_in_too_many_topics(server: Server, producer: Producer, pe
 
 
 @pytest.mark.parametrize("topic", ["*", "a%20b", "x" * 129])
-def test_what_can_be_no_topic_is_not_found(person: Person, topic):
+def test_a_text_that_can_be_no_topic_is_not_found(person: Person, topic):
     expect_problem(person.request("PUT", f"{SUBSCRIPTIONS}/{topic}"), 404, "not_found")
 
 

@@ -30,7 +30,7 @@ pytestmark = [
 BLANKS = b" \t" * 7500
 
 
-def test_nobody_is_not_felt(server: Server):
+def test_a_neighbour_alone_is_not_felt(server: Server):
     """A neighbour bears the machine alone, without an attack."""
     expect_bearable(server, Attack(connections=0))
 
@@ -152,7 +152,7 @@ def test_pipelined_requests_whose_answers_nobody_reads(server: Server):
     expect_bearable(server, attack)
 
 
-def test_who_comes_and_goes(server: Server):
+def test_clients_that_come_and_go(server: Server):
     attack = Attack(again=(request("GET /livez", "Connection: close"),), connections=50)
     assert expect_bearable(server, attack, "200").came > attack.connections, "again"
 

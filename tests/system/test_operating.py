@@ -55,7 +55,7 @@ def test_every_reason_for_a_refusal_is_a_metric_from_the_start(server: Server):
         assert server.metric(f'tocsin_refused_total{{reason="{reason}"}}') >= 0
 
 
-def test_what_an_operator_does_is_in_the_audit_log(server: Server, ada):
+def test_an_act_of_an_operator_is_in_the_audit_log(server: Server, ada):
     path = f"/v1/admin/users/{ada}/disconnect"
     asked = server.http.post(path, headers=bearer(ADMIN) | {"X-Request-Id": "audit-1"})
     assert asked.status_code == 204
@@ -104,7 +104,7 @@ def test_another_request_id_is_replaced(server: Server, given):
         ("GET", "/v1/notifications", 405, "method_not_allowed"),
     ],
 )
-def test_what_is_not_there_is_a_problem_too(producer: Producer, method, path, status, code):
+def test_an_unknown_path_is_a_problem_too(producer: Producer, method, path, status, code):
     answer = producer.request(method, path)
     expect_problem(answer, status, code)
     if status == 405:

@@ -104,7 +104,7 @@ def by_nc(server: Server, said: bytes) -> bytes:
 
 @pytest.mark.parametrize("ask", [by_shutdown, by_nc])
 @pytest.mark.parametrize("name", NAMES)
-def test_who_closes_its_half_gets_the_whole_answer(
+def test_a_client_that_closes_its_half_gets_the_whole_answer(
     server: Server, producer: Producer, ada: str, name: str, ask: Callable[[Server, bytes], bytes]
 ):
     producer.post(ada, title="Before")

@@ -153,7 +153,7 @@ def test_withdrawing_twice_is_no_error_and_ends_all_changes(producer: Producer, 
     ["0197f0a8-0000-7000-8000-000000000000", "nonsense", "0197F0A8-0000-7000-8000-000000000000",
      "%00", "a%2Fb", "%F0%9F%92%A3", "0197f0a8-0000-7000-8000-000000000000%0a"],
 )  # fmt: skip
-def test_what_does_not_exist_is_not_found(producer: Producer, method, notification):
+def test_a_notification_that_does_not_exist_is_not_found(producer: Producer, method, notification):
     options = {"json": {"title": "x"}} if method == "PATCH" else {}
     answer = producer.request(method, f"/v1/notifications/{notification}", **options)
     expect_problem(answer, 404, "not_found")

@@ -195,7 +195,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "length"])
 @pytest.mark.parametrize("proxied", ["nginx", "haproxy"])
-def test_what_is_refused_before_it_was_read_is_told(
+def test_a_request_refused_before_it_was_read_is_answered(
     server: Server, tmp_path, through, proxied: str, chunked: bool
 ):
     """The node answers while the proxy is still sending: that must not be a 502."""

@@ -89,7 +89,7 @@ def test_one_that_comes_later_goes_on_where_it_stopped(server, producer, ada, ru
         device.expect_synced()
 
 
-def test_what_is_refused_comes_again_and_holds_up_nothing(sqlite_servers, ada, run):
+def test_a_refused_change_comes_again_and_holds_up_nothing(sqlite_servers, ada, run):
     server = sqlite_servers.get("hasty", HASTY)
     producer = server.producer()
     producer.post(ada, title="bad")

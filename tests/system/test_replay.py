@@ -25,7 +25,7 @@ def leave_acknowledged(device: Device, producer: Producer, ada: str, title: str)
     return notification
 
 
-def test_what_was_missed_comes_in_order_before_anything_new(
+def test_missed_notifications_come_in_order_before_anything_new(
     server: Server, producer: Producer, phone: Device, ada
 ):
     leave_acknowledged(phone, producer, ada, "seen")
@@ -45,7 +45,7 @@ def test_what_was_missed_comes_in_order_before_anything_new(
         back.expect_push("new", replay=False, previous=synced["sequence"])
 
 
-def test_what_was_posted_during_the_replay_comes_behind_it(server: Server, producer, ada):
+def test_a_post_during_the_replay_comes_behind_it(server: Server, producer, ada):
     titles = [str(number) for number in range(20)]
     for title in titles[:10]:
         producer.post(ada, title=title)

@@ -21,7 +21,7 @@ def person(server: Server, ada) -> Person:
     return Person(server, ada)
 
 
-def test_what_is_posted_for_later_comes_later(server: Server, producer: Producer, person: Person):
+def test_a_post_for_later_comes_later(server: Server, producer: Producer, person: Person):
     with server.device(person.user, "phone") as phone:
         phone.expect_synced()
         answer = producer.try_post(person.user, title="Later", deliver_at=after(1))
@@ -36,7 +36,7 @@ def test_what_is_posted_for_later_comes_later(server: Server, producer: Producer
     assert person.titles() == ["Later"]
 
 
-def test_what_is_withdrawn_before_its_time_never_comes(producer: Producer, person: Person):
+def test_a_notification_withdrawn_before_its_time_never_comes(producer: Producer, person: Person):
     withdrawn = producer.try_post(person.user, title="Never", deliver_at=after(0.5)).json()["id"]
     other = producer.try_post(person.user, title="Later", deliver_at=after(0.6)).json()["id"]
     producer.withdraw(withdrawn)

@@ -71,7 +71,7 @@ def test_a_ticket_does_not_keep(hasty: Server, ada):
 
 
 @pytest.mark.parametrize("ticket", ["", "tt_", "tt_nonsense", "%00", "x" * 3000, "tt_%F0%9F%92%A3"])
-def test_what_is_no_ticket_opens_nothing(server: Server, ticket):
+def test_a_text_that_is_no_ticket_opens_nothing(server: Server, ticket):
     with server.connect(query=f"?ticket={ticket}") as device:
         expect_unauthenticated(device)
 
@@ -248,7 +248,7 @@ def test_a_bad_refresh_ends_the_session(phone: Device, ada, with_, code):
 
 
 @any_store
-def test_who_says_nothing_is_let_go(hasty: Server, ada):
+def test_a_silent_client_is_let_go(hasty: Server, ada):
     with hasty.connect(ada) as phone:
         goodbye = phone.expect_goodbye(4408, patience=5)
         assert goodbye["reason"] == "hello_timeout"
@@ -302,7 +302,7 @@ def test_a_device_that_answers_pings_stays(hasty: Server, ada):
 
 
 @any_store
-def test_whatever_is_heard_is_a_sign_of_life(hasty: Server, ada):
+def test_any_frame_is_a_sign_of_life(hasty: Server, ada):
     """Also from a client that cannot answer WebSocket pings, as long as it says anything."""
     with Wire(hasty) as wire:
         wire.upgrade(ada)

@@ -89,7 +89,7 @@ def test_many_deaf_devices_cost_bounded_memory(start_server):
 
 
 @pytest.mark.parametrize("what", ["our ping", "a websocket ping", "a publish"])
-def test_who_asks_and_never_reads_the_answers_is_bounded(start_server, ada, what):
+def test_a_client_that_never_reads_its_answers_is_bounded(start_server, ada, what):
     server = start_server(outbound_bytes_max="256KiB")
     publish = {"type": "publish", "request": "x" * 100, "notification": {}}
     flood = {

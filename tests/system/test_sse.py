@@ -105,7 +105,7 @@ def test_a_token_that_runs_out_ends_the_stream(server, ada):
 # --- Resuming -----------------------------------------------------------------------------------
 
 
-def test_who_comes_back_with_the_last_id_has_acknowledged_everything_up_to_it(
+def test_a_stream_that_resumes_with_the_last_id_has_acknowledged_everything_up_to_it(
     server, producer, ada
 ):
     with stream(server, ada, device="web") as events:
@@ -125,7 +125,7 @@ def test_who_comes_back_with_the_last_id_has_acknowledged_everything_up_to_it(
     assert producer.ledger(second)["web"]["outcome"] == "pending"
 
 
-def test_who_comes_back_without_an_id_gets_it_again(server, producer, ada):
+def test_a_stream_that_comes_back_without_an_id_gets_the_push_again(server, producer, ada):
     with stream(server, ada, device="web") as events:
         events.expect_live()
         producer.post(ada, title="1")

@@ -9,7 +9,7 @@ from tests.system.plain_http_kit import acknowledge, stream
 from tests.system.producer_kit import expect_problem
 
 
-def test_who_acknowledges_explicitly_is_sent_again_what_they_do_not(hasty, ada):
+def test_an_explicit_stream_is_sent_again_what_it_does_not_acknowledge(hasty, ada):
     producer = hasty.producer()
     with stream(hasty, ada, device="web", ack="explicit") as events:
         events.expect_live()
@@ -24,7 +24,7 @@ def test_who_acknowledges_explicitly_is_sent_again_what_they_do_not(hasty, ada):
         assert producer.ledger(notification)["web"]["outcome"] == "acknowledged"
 
 
-def test_who_acknowledges_explicitly_has_not_done_so_by_coming_back(server, producer, ada):
+def test_an_explicit_stream_does_not_acknowledge_by_coming_back(server, producer, ada):
     with stream(server, ada, device="web", ack="explicit") as events:
         events.expect_live()
         for title in "123":
@@ -46,7 +46,7 @@ def test_who_acknowledges_explicitly_has_not_done_so_by_coming_back(server, prod
         events.expect("welcome", cursor=last["Last-Event-ID"])
 
 
-def test_who_acknowledges_explicitly_and_does_not_is_unresponsive(hasty, ada):
+def test_an_explicit_stream_that_does_not_acknowledge_is_unresponsive(hasty, ada):
     with stream(hasty, ada, device="web", ack="explicit") as events:
         events.expect_live()
         hasty.producer().post(ada)
@@ -55,7 +55,7 @@ def test_who_acknowledges_explicitly_and_does_not_is_unresponsive(hasty, ada):
         assert goodbye.data["reconnect"] is True
 
 
-def test_what_is_acknowledged_while_away_is_not_sent_again(server, producer, ada):
+def test_a_push_acknowledged_while_away_is_not_sent_again(server, producer, ada):
     with stream(server, ada, device="web") as events:
         events.expect_live()
         first = producer.post(ada, title="1")

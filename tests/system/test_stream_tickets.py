@@ -59,7 +59,7 @@ def test_no_ticket_of_a_stream_lasts_longer_than_the_setting(start_server, ada):
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"for":"connection"}'])
-def test_whoever_does_not_say_what_for_gets_a_plain_one(server, ada, content):
+def test_a_request_without_a_purpose_gets_a_plain_ticket(server, ada, content):
     answer = server.http.post("/v1/tickets", content=content, headers=bearer(token(ada)))
     issued = expect_json(answer, 201)
     assert issued.keys() == {"ticket", "expires_at"}
@@ -80,7 +80,7 @@ def test_whoever_does_not_say_what_for_gets_a_plain_one(server, ada, content):
     ],
     ids=str,
 )
-def test_what_cannot_be_asked_for_is_refused(server, ada, body):
+def test_a_purpose_that_cannot_be_asked_for_is_refused(server, ada, body):
     expect_problem(ask(server, token(ada), **body), 422, "invalid")
 
 
@@ -176,7 +176,7 @@ def test_it_gives_no_scopes(server):
     assert answer.status_code == 401
 
 
-def test_what_it_opened_ends_with_the_token(server, ada):
+def test_the_stream_it_opened_ends_with_the_token(server, ada):
     issued = expect_json(ask(server, token(ada, lifetime=2), **{"for": "stream"}), 201)
     with stream(server, ticket=issued["ticket"]) as events:
         events.expect_live()

@@ -171,7 +171,7 @@ def test_an_unclear_addressee_is_refused(producer: Producer, to):
         ("PUT", "/v1/topics/news/subscribers/ada?x=1", 422),
     ],
 )
-def test_what_makes_no_sense_is_refused(producer: Producer, method, path, status):
+def test_a_request_that_makes_no_sense_is_refused(producer: Producer, method, path, status):
     expect_problem(producer.request(method, path), status)
 
 

@@ -226,7 +226,7 @@ def test_keys_of_another_kind_end_nobody(stage: Stage, ada: str):
     assert stage.refused("key", "wrong_kind") > 0
 
 
-def test_what_is_forged_or_repeated_on_the_bus_is_heeded_by_nobody(stage: Stage, ada: str):
+def test_a_forged_or_repeated_envelope_is_heeded_by_no_node(stage: Stage, ada: str):
     first, second, _ = stage.nodes
     listener = stage.intruder.pubsub()
     listener.psubscribe("*")

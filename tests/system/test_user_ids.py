@@ -109,7 +109,7 @@ def test_in_a_path_they_are_percent_encoded(server: Server, producer: Producer, 
 
 
 @pytest.mark.parametrize("unseen", ["%20", "a%0Ab", "%E2%80%AE", "%FF", "%F3%B0%80%80"])
-def test_what_cannot_name_anybody_is_not_found(producer: Producer, unseen: str):
+def test_a_text_that_can_name_no_user_is_not_found(producer: Producer, unseen: str):
     expect_problem(producer.request("GET", f"/v1/users/{unseen}/presence"), 404)
 
 

@@ -60,7 +60,7 @@ def all_delivered(server: Server, made: list[str]) -> bool:
 # --- Receipts that arrive -----------------------------------------------------------------------
 
 
-def test_what_is_delivered_and_read_is_posted_signed_and_in_order(sender, receiver, hooks):
+def test_deliveries_and_reads_are_posted_signed_and_in_order(sender, receiver, hooks):
     hook = hooks.make(receiver.url, description="the shop")
     user = fresh_user()
     made = delivered(sender, 5, user)
@@ -203,7 +203,7 @@ def test_a_rewound_webhook_is_carried_what_it_has_had_again(sender, receiver, ho
     assert made[1] in receiver.kinds()
 
 
-def test_what_hangs_does_not_keep_others_waiting(sender, receiver, hooks):
+def test_a_receiver_that_hangs_does_not_keep_others_waiting(sender, receiver, hooks):
     slow = hooks.make(receiver.url)
     receiver.hanging.set()
     with Receiver() as quick:

@@ -137,7 +137,7 @@ def test_a_port_in_use_is_refused_before_anything_starts(workers: Server):
     assert f"cannot listen on 127.0.0.1:{workers.port}: another program" in refused.stderr
 
 
-def test_what_no_restart_mends_ends_the_whole(workers: Server):
+def test_a_fault_that_no_restart_mends_ends_the_whole(workers: Server):
     # Only the workers open the metrics port.
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         port = taken.getsockname()[1]

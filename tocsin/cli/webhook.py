@@ -77,7 +77,7 @@ def office_options(command: Callable[..., None]) -> Callable[..., None]:
     "events",
     multiple=True,
     type=click.Choice([str(kind.value) for kind in ReceiptKind]),
-    help="A kind of receipt that it gets; may be repeated. Without it, all.",
+    help="A kind of receipt that it gets; may be repeated. Without it, all but answers to brokers.",
 )
 @click.option("--category", "categories", multiple=True, help="Only of this; may be repeated.")
 @click.option("--batch-max", type=click.IntRange(1, 100), default=100, show_default=True)

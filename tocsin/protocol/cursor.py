@@ -34,12 +34,16 @@ class Cursor:
     *horizon* is the log's horizon at the moment when the client began anew. A client that replays
     the log from its beginning passes places below the horizon, and may leave and come back there,
     having missed nothing.
+
+    A cursor that does not *acknowledge* is one that the client's program has not chosen, such as
+    the last id that an EventSource sends by itself: a device that is known starts where it stopped.
     """
 
     epoch: str
     sequence: int
     everything: bool = False
     horizon: int = 0
+    acknowledges: bool = True
 
     def __str__(self) -> str:
         if self.everything:
@@ -106,7 +110,7 @@ def choose_start(requested: Cursor | None, epoch: str, state: LogState) -> Start
     A cursor beyond the head can only come from a log that was longer than ours, such as one
     restored from a backup, so it counts as another epoch.
     """
-    if requested is not None:
+    if requested is not None and not _stopped_before(requested, epoch, state.stored):
         if requested.everything:
             return Start(0, None, resumed=False)
         if requested.epoch != epoch or requested.sequence > state.head:
@@ -121,3 +125,10 @@ def choose_start(requested: Cursor | None, epoch: str, state: LogState) -> Start
     if state.first_unacknowledged is not None:
         return Start(state.first_unacknowledged - 1, None, resumed=False)
     return Start(state.head, None, resumed=False)
+
+
+def _stopped_before(requested: Cursor, epoch: str, stored: int | None) -> bool:
+    """Whether the device has not acknowledged all up to *requested*, nor does so by naming it."""
+    if requested.acknowledges or requested.epoch != epoch or stored is None:
+        return False
+    return stored < requested.sequence

@@ -30,6 +30,8 @@ class ReceiptKind(StrEnum):
     SENT = "sent"
     FAILED = "failed"
     SINK_DISABLED = "sink_disabled"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
 
 
 class Fact(NamedTuple):
@@ -83,6 +85,13 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 EVERYTHING: Final = Filter(tuple([kind.value for kind in ReceiptKind]))
+RECEIPT_ID: Final = "receipt-id"
+"""The header of a broker message that is a receipt."""
+ANSWERS: Final = frozenset({ReceiptKind.ACCEPTED, ReceiptKind.REFUSED})
+"""What became of broker messages, for their producers."""
+USUAL: Final = Filter(tuple([kind.value for kind in ReceiptKind if kind not in ANSWERS]))
+"""The kinds for a follower that names none. Answers to broker messages have to be asked for: each
+is a receipt for each message, and a sink could carry them into the queue of a connector."""
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -103,6 +112,18 @@ def receipt_fields(receipt: Receipt, epoch: str) -> dict[str, Any]:
         "channel": receipt.channel,
         "detail": None if receipt.detail is None else msgspec.Raw(receipt.detail.encode()),
     }
+
+
+def correlation_of(receipt: Receipt) -> str | None:
+    """The producer's name for the broker message that *receipt* answers, if it gave one."""
+    if receipt.kind not in ANSWERS or receipt.detail is None:
+        return None
+    named = msgspec.json.decode(receipt.detail, type=_Answer)
+    return named.correlation or None
+
+
+class _Answer(msgspec.Struct):
+    correlation: str | None = None
 
 
 def between_commas(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from tocsin.persistence.sink import ConnectSink
 from tocsin.persistence.source import Connect
 from tocsin.persistence.store.ingest_commands import (
     ConnectorOrders,
@@ -46,6 +47,8 @@ class ConnectorTerms:
 
     One look into the broker waits *wait* seconds.
     The answers to its keys are kept *key_longer_ms* milliseconds longer than those to producers.
+    *dead_letters* opens the place at the broker for messages that can never be stored, if it is
+    there that they go.
     """
 
     name: str
@@ -58,6 +61,7 @@ class ConnectorTerms:
     key_longer_ms: int = 0
     wait: float = TAKE_WAIT
     loop_faults: Callable[[], int] = lambda: 0
+    dead_letters: ConnectSink | None = None
 
     @property
     def credential(self) -> str:

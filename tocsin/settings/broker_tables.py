@@ -159,6 +159,9 @@ class SqsAccess:
     secret_key: str = setting("", SECRET,
         "The secret of the access key. Without it, that of `AWS_SECRET_ACCESS_KEY`, with "
         "`AWS_SESSION_TOKEN` if there is one.")
+    credentials: str = setting("auto", choice("auto", "instance"),
+        "Where they come from. `auto`: this table, else the variables, else the role that web "
+        "identity or the container gives. `instance`: the role of the EC2 instance.")
     ca_file: str | None = setting(None, TEXT,
         "Certificate of the service's authority, if the system does not know it.")
     # fmt: on

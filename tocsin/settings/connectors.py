@@ -27,7 +27,7 @@ from tocsin.settings.broker_tables import (
     read_tables,
     show_tables,
 )
-from tocsin.settings.kinds import COUNT, DURATION, Kind, choice
+from tocsin.settings.kinds import COUNT, DURATION, TEXT, Kind, choice
 from tocsin.settings.setting import setting
 
 BATCH_MAX: Final = 1000
@@ -60,7 +60,26 @@ class ConnectorTable(BrokerTable):
     categories: tuple[str, ...] = setting((), CATEGORIES,
         "Categories that may be posted; a message of another one becomes a dead letter "
         "(`forbidden`). Without it, all.")
+    dead_letters: str = setting("store", choice("store", "broker"),
+        "Where messages go that can never be stored: `store` keeps them as dead letters, `broker` "
+        "moves them to `dead_letters_to`.")
+    dead_letters_to: str = setting("", NAME_IN_BROKER,
+        "The queue, topic or stream at the same broker to which they are moved. It has to be "
+        "there, but a stream. Without it, the name of what is taken from with `.dead` behind; of a "
+        "queue of SQS, `-dead`, in front of `.fifo`.")
     # fmt: on
+
+    @property
+    def taken_from(self) -> str:
+        """The name of the place in the broker, the first if there are several."""
+        raise NotImplementedError
+
+    @property
+    def dead_place(self) -> str | None:
+        """The name of the place for messages that can never be stored, if it is at the broker."""
+        if self.dead_letters == "store":
+            return None
+        return self.dead_letters_to or f"{self.taken_from}.dead"
 
     @property
     def credential(self) -> str:
@@ -84,6 +103,10 @@ class RedisConnector(ConnectorTable):
         "Entries are deleted (`XDEL`) once they are stored; otherwise trimming is the producer's.")
     # fmt: on
 
+    @property
+    def taken_from(self) -> str:
+        return self.stream
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RabbitConnector(RabbitAccess, ConnectorTable):
@@ -96,7 +119,14 @@ class RabbitConnector(RabbitAccess, ConnectorTable):
     queue: str = setting("", NAME_IN_BROKER, "The queue. It has to be there, but with `declare`.")
     declare: bool = setting(False, FLAG,
         "The queue is made if it is missing: durable, and of the quorum type.")
+    dead_letter_exchange: str = setting("", TEXT,
+        "The exchange that moved messages go through, with `dead_letters_to` as their routing key. "
+        "Without it the default one, in which that is a queue's name.")
     # fmt: on
+
+    @property
+    def taken_from(self) -> str:
+        return self.queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +144,10 @@ class KafkaConnector(KafkaAccess, ConnectorTable):
     start: str = setting("earliest", choice("earliest", "latest"),
         "Where a group without offsets begins. `latest` loses what was written before.")
     # fmt: on
+
+    @property
+    def taken_from(self) -> str:
+        return self.topics[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +169,18 @@ class SqsConnector(SqsAccess, ConnectorTable):
     pollers: int = setting(2, COUNT,
         "Requests at a time while a batch is gathered; of a FIFO queue one.", 1, 16)
     # fmt: on
+
+    @property
+    def taken_from(self) -> str:
+        return self.queue_url.rpartition("/")[2]
+
+    @property
+    def dead_place(self) -> str | None:
+        # Names of queues have no dot but that of `.fifo`.
+        if self.dead_letters == "store" or self.dead_letters_to:
+            return super(SqsConnector, self).dead_place
+        name, dot, fifo = self.taken_from.partition(".")
+        return f"{name}-dead{dot}{fifo}"
 
 
 KINDS: Final[Mapping[str, type[ConnectorTable]]] = {

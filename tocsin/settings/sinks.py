@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from tocsin.protocol.receipts import BATCH_MAX, ReceiptKind
+from tocsin.protocol.receipts import BATCH_MAX, USUAL, ReceiptKind
 from tocsin.settings.broker_tables import (
     CATEGORIES,
     NAME_IN_BROKER,
@@ -49,8 +49,9 @@ class SinkTable(BrokerTable):
     """A broker to which receipts are carried."""
 
     # fmt: off
-    events: tuple[str, ...] = setting(_EVENTS, EVENTS,
-        "The kinds of receipts that it gets.")
+    events: tuple[str, ...] = setting(USUAL.events, EVENTS,
+        "The kinds of receipts that it gets. `accepted` and `refused`, answers to messages that a "
+        "connector took, have to be named.")
     categories: tuple[str, ...] = setting((), CATEGORIES,
         "The categories whose receipts it gets. Without it, all.")
     batch: int = setting(BATCH_MAX, COUNT,

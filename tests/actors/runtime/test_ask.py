@@ -44,7 +44,7 @@ async def test_a_crash_answers_its_asker_with_the_cause(autojump_clock):
         assert await adder.ask(Total()) == 0
 
 
-async def test_whoever_is_still_waiting_when_the_actor_ends_is_told(autojump_clock, nursery):
+async def test_an_asker_still_waiting_when_the_actor_ends_is_told(autojump_clock, nursery):
     refused = []
 
     async def ask(ref):
@@ -65,7 +65,7 @@ async def test_whoever_is_still_waiting_when_the_actor_ends_is_told(autojump_clo
             await deaf.ask(Total())
 
 
-async def test_whoever_waits_for_room_is_told_as_well(autojump_clock, nursery):
+async def test_an_asker_that_waits_for_room_is_told_as_well(autojump_clock, nursery):
     refused = []
 
     async def ask(ref):

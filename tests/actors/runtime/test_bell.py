@@ -50,7 +50,7 @@ async def test_to_wait_for_what_has_passed_lets_others_run(autojump_clock, nurse
     assert trio.current_time() == 0
 
 
-async def test_who_is_cancelled_leaves_the_ring_to_the_next(autojump_clock):
+async def test_a_cancelled_waiter_leaves_the_ring_to_the_next(autojump_clock):
     bell = Bell()
     bell.ring()
     with trio.CancelScope() as scope:
@@ -64,7 +64,7 @@ async def test_who_is_cancelled_leaves_the_ring_to_the_next(autojump_clock):
         await bell.wait()
 
 
-async def test_who_is_to_look_by_a_time_is_woken_then_and_not_before(autojump_clock):
+async def test_a_waiter_with_a_deadline_is_woken_then_and_not_before(autojump_clock):
     bell = Bell()
     async with trio.open_nursery() as waiting:
         waiting.start_soon(bell.wait, 10)

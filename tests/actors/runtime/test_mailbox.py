@@ -66,7 +66,7 @@ async def test_a_sender_waits_for_room(autojump_clock):
     assert await mailbox.get() == 2
 
 
-async def test_those_who_wait_for_room_are_served_in_turn_and_before_newcomers(nursery):
+async def test_senders_that_wait_for_room_are_served_in_turn_and_before_newcomers(nursery):
     mailbox = Mailbox[Any](1)
     mailbox.put_nowait(0)
     for number in range(1, 6):

@@ -79,7 +79,7 @@ async def test_a_message_to_one_that_is_idle_is_handled_before_tell_returns():
         assert await ref.ask(Total()) == 3
 
 
-async def test_what_an_actor_tells_itself_is_handled_after_what_it_has_in_hand():
+async def test_a_message_to_itself_is_handled_after_the_one_in_hand():
     done: list[str] = []
     async with supervised() as tree:
         ref = tree.spawn_prompt("calls", Calls)
@@ -145,7 +145,7 @@ async def test_a_chain_of_actors_is_no_deeper_than_its_limit():
     assert 1 < deepest <= DEPTH_MAX + 1
 
 
-async def test_who_tells_thousands_handles_only_so_many_in_one_turn():
+async def test_a_sender_to_thousands_has_only_a_budget_of_them_handled_in_one_turn():
     async with supervised() as tree:
         adders = [Adder() for _ in range(PER_TURN_MAX + 10)]
         refs = [tree.spawn_prompt(str(number), partial(same, a)) for number, a in enumerate(adders)]
@@ -194,7 +194,7 @@ async def test_a_mailbox_in_which_messages_wait_is_bounded():
 # --- Failures ------------------------------------------------------------------------------------
 
 
-async def test_what_an_actor_raises_is_its_own_end_and_nothing_to_its_sender():
+async def test_an_error_of_an_actor_ends_it_and_does_not_reach_the_sender():
     async with supervised() as tree:
         adder = Adder()
         ref = tree.spawn_prompt("adder", lambda: adder)
@@ -209,7 +209,7 @@ async def test_what_an_actor_raises_is_its_own_end_and_nothing_to_its_sender():
         tree.spawn_prompt("adder", Adder)
 
 
-async def test_whoever_asked_is_told_that_it_failed_and_the_others_that_it_has_gone():
+async def test_the_asker_is_told_that_the_actor_failed_and_later_ones_that_it_has_gone():
     async with supervised() as tree:
         ref: Ref[Any] = tree.spawn_prompt("calls", Calls)
         causes: list[object] = []
@@ -230,7 +230,7 @@ async def test_whoever_asked_is_told_that_it_failed_and_the_others_that_it_has_g
         assert causes == [Boom]
 
 
-async def test_whoever_hears_of_a_failure_does_not_find_the_actor_idle():
+async def test_an_asker_that_hears_of_a_failure_does_not_find_the_actor_idle():
     refused: list[type[Exception]] = []
     async with supervised() as tree:
         adder = Adder()

@@ -65,7 +65,7 @@ async def test_an_end_that_comes_twice_is_one():
     assert mailbox.handle_next() is False
 
 
-async def test_what_belonged_to_an_ended_actor_is_freed_although_its_ref_is_kept():
+async def test_the_memory_of_an_ended_actor_is_freed_although_its_ref_is_kept():
     gc.disable()
     try:
         async with supervised() as tree:

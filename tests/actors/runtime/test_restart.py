@@ -126,7 +126,7 @@ async def test_an_actor_that_cannot_be_made_has_failed_like_any_other(autojump_c
     assert tries == pytest.approx([0, 0.1, 0.3, 0.7])
 
 
-async def test_what_a_nursery_inside_raises_is_a_failure(autojump_clock):
+async def test_an_exception_group_of_a_nursery_inside_is_a_failure(autojump_clock):
     runs = []
 
     class Two(Actor[Any]):

@@ -35,7 +35,7 @@ async def test_a_stopped_actor_finishes_what_is_queued(autojump_clock):
     assert done == [0, 1, 2]
 
 
-async def test_what_is_not_finished_within_the_grace_is_cancelled(autojump_clock):
+async def test_work_that_is_not_finished_within_the_grace_is_cancelled(autojump_clock):
     done: list[Any] = []
     async with open_supervisor("", lambda: 0.0) as supervisor:
         slow = supervisor.spawn("slow", lambda: Slow(done))

@@ -100,7 +100,7 @@ class Writer(TableWorker):
         await trio.sleep_forever()
 
 
-async def test_what_a_worker_had_in_hand_when_it_failed_is_done_by_the_next(autojump_clock):
+async def test_work_in_the_hands_of_a_failed_worker_is_done_by_the_next(autojump_clock):
     Writer.made = 0
     work, done = work_list("bad", "good"), list[str]()
     async with open_supervisor("", lambda: 0.0) as tree:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import trio
 
 from servers.authority import certify
 from servers.kafka import PASSWORD
-from tests.broker_kit import KafkaTopic, RabbitQueue, bodies, numbered, receipts, take
+from tests.broker_kit import WAIT, KafkaTopic, RabbitQueue, bodies, numbered, receipts, take
 from tests.persistence.brokers.test_source_faults import told_by
 from tocsin.persistence.brokers.kafka_calls import KafkaBrokers
 from tocsin.persistence.source import SourceRefused
@@ -40,6 +42,30 @@ async def test_kafka_is_taken_from_and_carried_to_over_tls_as_a_user(broker_kafk
     async with topic.sink() as sink:
         await sink.carry(receipts(0, 3))
     async with topic.connect() as source:
+        assert bodies(await take(source, 3)) == numbered(3)
+
+
+async def until_let_in(topic: KafkaTopic) -> None:
+    """Wait until the broker has heard of the user from its controller."""
+    with trio.fail_after(WAIT):
+        while True:
+            with suppress(SourceRefused):
+                async with topic.sink():
+                    return
+            await trio.sleep(0.1)  # waits for: the broker, which says nothing when it knows
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
+async def test_a_user_of_kafka_is_known_by_scram(broker_kafka, mechanism):
+    await trio.to_thread.run_sync(broker_kafka.add_scram_user, "bob", "of-bob")
+    topic = KafkaTopic(broker_kafka)
+    wrong = secured(topic, sasl=mechanism, user="bob", password="of-eve")
+    assert "of-eve" not in await told_by(wrong)
+    known = secured(topic, sasl=mechanism, user="bob", password="of-bob")
+    await until_let_in(known)
+    async with known.sink() as sink:
+        await sink.carry(receipts(0, 3))
+    async with known.connect() as source:
         assert bodies(await take(source, 3)) == numbered(3)
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from tests.broker_kit import bodies, numbered, receipts, until_taken
+from tocsin.persistence.sink import SinkMessage
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,19 @@ async def test_the_id_and_the_kind_of_a_receipt_come_along(queue):
         "correlation-id": "c",
     }
     assert taken.correlation == "c"
+
+
+async def test_an_answer_gets_through_however_odd_the_name_of_its_message_is(queue):
+    odd = "\uffff\u0001" + "x" * 1000
+    headers = {"receipt-id": "e-0", "kind": "refused", "correlation-id": odd}
+    body = b'{"correlation":"\xef\xbf\xbf"}'
+    message = SinkMessage(id="e-0", kind="refused", key="e-0", body=body, headers=headers)
+    async with queue.sink() as sink:
+        await sink.carry([message])
+        await sink.carry(receipts(1, 1))
+    first, second = await until_taken(queue, 2)
+    assert first.headers["correlation-id"].endswith("x" * 1000)
+    assert (first.headers["kind"], second.body) == ("refused", b"1")
 
 
 async def test_carrying_can_be_cancelled_and_repeated_and_nothing_is_left_open(queue):

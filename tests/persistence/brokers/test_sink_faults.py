@@ -19,7 +19,7 @@ from tests.broker_kit import (
     until_taken,
 )
 from tocsin.persistence.brokers import rabbitmq_sink
-from tocsin.persistence.sink import ReceiptMessage
+from tocsin.persistence.sink import SinkMessage
 from tocsin.persistence.source import SourceAway, SourceRefused
 
 
@@ -91,7 +91,7 @@ async def test_the_kind_of_a_receipt_is_part_of_its_routing_key(broker_rabbitmq)
         url=queue.place.url, exchange=name, routing_key="receipts.{kind}"
     )
     async with rabbitmq_sink.connect_sink(place, queue.faults) as sink:
-        await sink.carry([ReceiptMessage(id="e-1", kind="read", key="ada", body=b"x")])
+        await sink.carry([SinkMessage(id="e-1", kind="read", key="ada", body=b"x")])
         with pytest.raises(SourceRefused, match=r"receipts\.delivered"):
             await sink.carry(receipts(0, 1))
     assert bodies(await until_taken(queue, 1)) == [b"x"]

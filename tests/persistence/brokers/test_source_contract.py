@@ -51,7 +51,7 @@ async def test_an_empty_queue_gives_nothing_after_the_wait(queue):
             assert not await source.take(10, 0.2)
 
 
-async def test_what_is_not_done_comes_again_with_the_same_keys(queue):
+async def test_messages_that_are_not_done_come_again_with_the_same_keys(queue):
     queue.put(*numbered(5))
     async with queue.connect() as source:
         first = await take(source, 5, done=False)
@@ -61,7 +61,7 @@ async def test_what_is_not_done_comes_again_with_the_same_keys(queue):
     assert [each.key for each in again] == [each.key for each in first]
 
 
-async def test_what_is_done_does_not_come_again(queue):
+async def test_messages_that_are_done_do_not_come_again(queue):
     queue.put(*numbered(5))
     async with queue.connect() as source:
         await take(source, 5)

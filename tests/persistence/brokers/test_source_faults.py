@@ -54,7 +54,7 @@ def harmed(request):
 
 
 @pytest.mark.parametrize("harmed", DURABLE, indirect=True)
-async def test_what_is_not_done_survives_a_killed_broker(harmed):
+async def test_messages_that_are_not_done_survive_a_killed_broker(harmed):
     server, kind = harmed
     queue = kind(server)
     queue.put(*numbered(10))
@@ -72,7 +72,7 @@ async def test_what_is_not_done_survives_a_killed_broker(harmed):
 
 
 @pytest.mark.parametrize("harmed", DURABLE, indirect=True)
-async def test_what_a_sink_was_told_to_be_there_survives_a_killed_broker(harmed):
+async def test_receipts_confirmed_to_a_sink_survive_a_killed_broker(harmed):
     server, kind = harmed
     queue = kind(server)
     async with queue.sink() as sink:
@@ -122,6 +122,30 @@ async def test_a_broker_that_hangs_is_noticed(harmed):
             with pytest.raises(SourceAway):
                 await hear_end(source)
             proxy.heal()
+
+
+# Each client waits for as long as it does for an answer, and the group for who has left it.
+@pytest.mark.faults
+@pytest.mark.parametrize("harmed", [*QUEUES], indirect=True)
+async def test_a_broker_that_is_frozen_is_noticed_and_gives_the_rest_when_it_goes_on(harmed):
+    server, kind = harmed
+    queue = kind(server)
+    if isinstance(queue, SqsQueue):
+        queue.place = replace(queue.place, visibility=6)
+    queue.put(*numbered(10))
+    async with queue.connect() as source:
+        await take(source, 4)
+        await take(source, 3, done=False)
+        server.pause()
+        try:
+            with pytest.raises(SourceAway):
+                await hear_end(source)
+        finally:
+            server.resume()
+    # Messages that are done may come again: the word may have been on its way.
+    seen: set[int] = set()
+    while not seen >= {4, 5, 6, 7, 8, 9}:
+        seen |= set(map(int, bodies(await until_taken(queue, 1))))
 
 
 # --- Faults of some brokers only -----------------------------------------------------------------

@@ -92,7 +92,7 @@ async def test_the_time_of_what_is_in_hand_is_extended_while_it_is_held(stub):
     assert extended[0]["Entries"] == [{"Id": "0", "ReceiptHandle": "h", "VisibilityTimeout": 1}]
 
 
-async def test_what_is_in_hand_is_given_back_at_the_end(stub):
+async def test_messages_in_hand_are_given_back_at_the_end(stub):
     async with sqs.connect(stub_place(stub)) as source:
         await take(source, 1, done=False)
     [given] = asked(stub, "ChangeMessageVisibilityBatch")

@@ -136,7 +136,7 @@ async def test_an_arbitrary_token_is_refused_and_nothing_worse(text):
         await DOOR.from_token(text)
 
 
-async def test_what_is_not_believed_is_counted_once_and_by_its_kind():
+async def test_a_refused_credential_is_counted_once_and_by_its_kind():
     late = door(now=NOW + 10_000_000)
     for value in (None, "Basic YTpi", "Bearer x", f"Bearer {TOKEN}"):
         await refusal(late.from_header(value))

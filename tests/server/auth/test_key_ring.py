@@ -179,7 +179,7 @@ async def test_a_key_at_work_does_not_notice_a_flood(records, clock):
     await ring.verify(key.text)
 
 
-async def test_what_is_remembered_is_bounded(records, clock):
+async def test_the_memory_of_a_key_ring_is_bounded(records, clock):
     limits = KeyRingLimits(known_max=10, unknown_max=5)
     ring = KeyRing(records.find, clock, limits=limits)
     keys = [records.add() for _ in range(30)]
@@ -254,7 +254,7 @@ async def test_an_error_of_the_store_reaches_the_one_who_asked_and_is_not_rememb
     await ring.verify(key.text)
 
 
-async def test_those_who_wait_learn_that_the_store_is_away_without_asking_it(ring, records):
+async def test_waiting_requests_learn_that_the_store_is_away_without_asking_it(ring, records):
     key = records.add()
     records.open = trio.Event()
     records.failure = StoreAway()
@@ -306,7 +306,7 @@ async def test_a_key_in_use_outlasts_an_outage_of_the_store_for_a_while(records,
         await ring.verify(key.text)
 
 
-async def test_those_who_wait_during_an_outage_are_let_in_as_well(records, clock):
+async def test_requests_that_wait_during_an_outage_are_let_in_as_well(records, clock):
     ring = KeyRing(records.find, lambda: clock.now, limits=replace(LIMITS, outage=900.0))
     key = records.add()
     await ring.verify(key.text)

@@ -87,7 +87,7 @@ claim_names = st.sampled_from(["sub", "exp", "nbf", "iat", "iss", "aud", "scope"
 
 
 @given(st.dictionaries(claim_names, json_values))
-async def test_whatever_an_issuer_signs_is_a_sound_principal_or_refused(changed):
+async def test_any_signed_claims_are_a_sound_principal_or_refused(changed):
     try:
         principal = await VERIFIER.verify(sign({**claims(), **changed}), NOW)
     except Unauthenticated:

@@ -145,7 +145,7 @@ kinds = st.sampled_from(["RS256", "ES256", "EdDSA"])
 
 
 @given(kinds, st.dictionaries(jwk_names, json_values, max_size=3))
-def test_whatever_is_published_a_key_is_taken_or_passed_over(kind, change):
+def test_any_published_jwk_is_taken_or_passed_over(kind, change):
     key = key_from_jwk(public_jwk(private_key(kind)) | change)
     assert key is None or key.algorithms
 

@@ -75,7 +75,7 @@ def test_a_length_that_two_could_read_differently_is_refused(lines, version, sta
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.binary(max_size=20), st.data())
-def test_what_was_chunked_comes_whole_in_any_pieces(parts, behind, data):
+def test_a_chunked_body_comes_whole_in_any_pieces(parts, behind, data):
     raw = b"".join(b"%X;x=y\r\n%b\r\n" % (len(part), part) for part in parts)
     raw += b"0\r\nTrailer: x\r\n\r\n" + behind
     cuts = data.draw(st.lists(st.integers(0, len(raw)), max_size=6).map(sorted))
@@ -107,7 +107,7 @@ def test_a_chunked_body_that_two_could_read_differently_is_refused(raw):
 
 
 @given(st.lists(st.sampled_from([b"5\r\nhello\r\n", b"0\r\n", b"\r\n", b"a", b"5", b"\n", b";"])))
-def test_what_is_taken_is_what_h11_takes(parts):
+def test_any_body_taken_here_is_taken_by_h11(parts):
     raw = b"".join(parts)
     mine = read(raw, [])
     if isinstance(mine, int) or not mine[2]:

@@ -138,7 +138,7 @@ async def test_all_answers_have_the_same_headers(path):
     ],
     ids=["nothing there", "no upgrade", "no length", "too many"],
 )
-async def test_who_is_refused_is_known_as_the_client_behind_the_proxy(said):
+async def test_a_refused_request_is_known_by_the_client_behind_the_proxy(said):
     settings = Settings(
         forwarded_from=(ip_network("127.0.0.1"),), peer_rate=2, rate_window=1.0, jwt_secret="x" * 32
     )
@@ -168,7 +168,7 @@ async def test_a_websocket_too_many_of_a_proxys_client_is_told_so_inside():
             await wait_until(lambda: edge.door.statistics().open == 0)
 
 
-async def test_what_is_answered_can_be_told():
+async def test_answers_are_reported_with_status_and_duration():
     async with open_edge() as edge:
         named = [b"X-Request-Id: r%d" % number for number in range(5)]
         for path, name in zip((b"/lean", b"/length", b"/nothing"), named, strict=False):

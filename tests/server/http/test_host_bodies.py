@@ -104,7 +104,7 @@ async def test_a_body_that_is_not_read_is_refused_on_any_request(before, path, l
         assert answer.count(b"HTTP/1.1 ") == (2 if before else 1)
 
 
-async def test_what_lasts_may_have_a_chunked_body():
+async def test_a_lasting_request_may_have_a_chunked_body():
     async with open_edge() as edge, await edge.connect() as client:
         lines = post(b"/slow-lasting", b"Transfer-Encoding: chunked").replace(b"POST", b"GET")
         await client.send_all(lines + b"2\r\n{}\r\n0\r\n\r\n")

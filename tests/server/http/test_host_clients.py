@@ -60,7 +60,7 @@ async def test_a_client_that_goes_with_a_request_pipelined_leaves_nothing_behind
     ],
     ids=["Quart", "lean", "body", "two"],
 )
-async def test_who_closes_its_half_is_answered_whole(request_):
+async def test_a_client_that_closes_its_half_is_answered_whole(request_):
     async with open_edge() as edge, await edge.connect() as client:
         await client.send_all(request_)
         await client.send_eof()
@@ -69,7 +69,7 @@ async def test_who_closes_its_half_is_answered_whole(request_):
         await wait_until(lambda: edge.host.connection_count == 0)
 
 
-async def test_who_closes_its_half_is_waited_for_by_a_slow_answer():
+async def test_a_client_that_closes_its_half_is_kept_for_a_slow_answer():
     async with open_edge() as edge, await edge.connect() as client:
         await client.send_all(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
         await client.send_eof()
@@ -79,7 +79,7 @@ async def test_who_closes_its_half_is_waited_for_by_a_slow_answer():
         assert (await read_all(client)).endswith(b"done")
 
 
-async def test_who_has_gone_ends_what_lasts():
+async def test_a_client_that_has_gone_ends_a_lasting_answer():
     limits = HttpLimits(gone_grace=0.05)
     async with open_edge(limits=limits) as edge:
         client = await edge.connect()
@@ -93,7 +93,7 @@ async def test_who_has_gone_ends_what_lasts():
 # --------------------------------------------------------------- the lean lane
 
 
-async def test_what_lasts_ends_with_a_client_that_says_more_and_more():
+async def test_a_lasting_answer_ends_with_a_client_that_says_more_and_more():
     async with open_edge() as edge, await edge.connect() as client:
         await client.send_all(GET.replace(b"hello", b"slow-lasting"))
         await edge.slow_entered.wait()

@@ -69,7 +69,7 @@ async def test_turns_stay_short_however_many_connections_say_much_at_once(monkey
     assert by_turn[-10] <= 60 + 4 * 8
 
 
-async def test_who_was_refused_stands_in_line_with_the_next_request(monkeypatch):
+async def test_a_refused_client_stands_in_line_with_its_next_request(monkeypatch):
     tried = Counter[int]()
     turn = 0
 

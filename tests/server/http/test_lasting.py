@@ -49,7 +49,7 @@ async def test_an_answer_without_a_chunk_is_whole_all_the_same():
         assert answer.endswith(b"\r\n\r\n" + LAST)
 
 
-async def test_what_breaks_before_it_has_begun_is_answered_with_a_problem():
+async def test_an_answer_that_breaks_before_it_has_begun_is_a_problem():
     async with open_edge() as edge, await edge.connect() as client:
         await client.send_all(get(b"/breaks-at-once"))
         assert (await read_response(client, b"}\n")).startswith(b"HTTP/1.1 500 ")
@@ -57,7 +57,7 @@ async def test_what_breaks_before_it_has_begun_is_answered_with_a_problem():
         assert (await read_response(client, b"}\n")).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_what_breaks_in_the_middle_ends_the_connection_without_the_last_chunk():
+async def test_an_answer_that_breaks_in_the_middle_ends_without_the_last_chunk():
     async with open_edge() as edge:
         answer = await edge.say(get(b"/breaks"))
         assert answer.endswith(b"3\r\none\r\n")
@@ -76,7 +76,7 @@ async def test_a_client_that_closes_its_half_is_answered_if_it_is_soon():
         assert (await read_all(client)).endswith(b"done")
 
 
-async def test_what_a_client_says_while_it_waits_is_its_next_request():
+async def test_bytes_behind_a_lasting_request_are_the_next_request():
     async with open_edge() as edge, await edge.connect() as client:
         await client.send_all(get(b"/slow-lasting"))
         await edge.slow_entered.wait()

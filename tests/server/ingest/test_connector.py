@@ -96,7 +96,7 @@ async def test_a_key_that_means_something_else_becomes_a_letter(tmp_path):
         assert await desk.problems() == ["idempotency_key_reused"]
 
 
-async def test_what_waited_for_too_long_becomes_a_letter(tmp_path):
+async def test_a_broker_message_that_waited_too_long_becomes_a_letter(tmp_path):
     now_ms = time.time_ns() // 1_000_000
     async with open_desk(tmp_path, age_max=60.0) as desk:
         desk.post("old", at=now_ms - 61_000)
@@ -108,7 +108,7 @@ async def test_what_waited_for_too_long_becomes_a_letter(tmp_path):
         assert await desk.problems() == ["too_old"]
 
 
-async def test_what_expired_in_its_queue_is_stored_and_never_delivered(tmp_path):
+async def test_a_post_that_expired_in_its_queue_is_stored_and_never_delivered(tmp_path):
     now_ms = time.time_ns() // 1_000_000
     async with open_desk(tmp_path) as desk:
         desk.post("stale", ttl=60, at=now_ms - 61_000)
@@ -174,7 +174,9 @@ async def test_a_broker_that_is_away_is_tried_again(tmp_path):
     ("error", "state"),
     [(SourceRefused("no queue"), IngestState.REFUSED), (KeyError("bug"), IngestState.FAILED)],
 )
-async def test_what_only_a_person_can_mend_is_said_and_stops_in_time(tmp_path, error, state):
+async def test_a_fault_for_an_operator_is_reported_and_the_connector_stops_in_time(
+    tmp_path, error, state
+):
     queue = MemoryQueue()
     queue.error = error
     async with open_desk(tmp_path, queue=queue) as desk:

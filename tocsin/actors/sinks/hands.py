@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.world import World
-from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.sink import KeptSink, SinkMessage
 from tocsin.persistence.source import SourceAway, SourceRefused
 from tocsin.persistence.store.sink_commands import StoredSink
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
-from tocsin.protocol.receipts import Receipt, receipt_json
+from tocsin.protocol.receipts import RECEIPT_ID, Receipt, correlation_of, receipt_json
 from tocsin.protocol.secret_box import SecretUnreadable
 from tocsin.protocol.sink import BatchTaken, ReceiverTrouble, Secret, Verdict, judge
 from tocsin.protocol.webhook import message_of, signed_headers
@@ -86,52 +85,35 @@ class WebhookHand:
 
 
 class BrokerHand:
-    """Carries to the sink in a broker that *terms* name; *epoch* gives the store's.
-
-    A connection is made for the first batch and kept. One that was idle may have ended unnoticed,
-    so a batch that fails on it is carried once more, on a new one.
-    """
+    """Carries to the sink in a broker that *terms* name; *epoch* gives the store's."""
 
     def __init__(self, terms: SinkTerms, epoch: Callable[[], str]) -> None:
         self._terms = terms
         self._epoch = epoch
-        self._stack = AsyncExitStack()
-        self._open: BrokerSink | None = None
+        self._sink = KeptSink(terms.connect)
 
     async def carry(self, batch: Sequence[Receipt], gap: Gap) -> Verdict:
         messages = [self._message(each, None) for each in batch]
         messages[0] = self._message(batch[0], gap)
-        was_open = self._open is not None
-        failure = await self._try(messages)
-        if was_open and isinstance(failure, SourceAway):
-            failure = await self._try(messages)
-        return BatchTaken() if failure is None else ReceiverTrouble(_told(failure))
+        try:
+            await self._sink.carry(messages)
+        except (SourceAway, SourceRefused) as error:
+            return ReceiverTrouble(_told(error))
+        return BatchTaken()
 
     async def aclose(self) -> None:
-        self._open, stack, self._stack = None, self._stack, AsyncExitStack()
-        try:
-            await stack.aclose()
-        except (SourceAway, SourceRefused):
-            return
+        await self._sink.aclose()
 
-    async def _try(self, messages: Sequence[ReceiptMessage]) -> Exception | None:
-        try:
-            if self._open is None:
-                self._open = await self._stack.enter_async_context(self._terms.connect())
-            await self._open.carry(messages)
-        except (SourceAway, SourceRefused) as error:
-            await self.aclose()
-            return error
-        return None
-
-    def _message(self, receipt: Receipt, gap: Gap) -> ReceiptMessage:
+    def _message(self, receipt: Receipt, gap: Gap) -> SinkMessage:
         epoch = self._epoch()
         id_ = f"{epoch}-{receipt.position}"
-        headers = {"receipt-id": id_, "kind": receipt.kind}
+        headers = {RECEIPT_ID: id_, "kind": receipt.kind}
+        if (correlation := correlation_of(receipt)) is not None:
+            headers["correlation-id"] = correlation
         if gap is not None:
             headers["gap"] = f"{gap[0]}-{gap[1]}"
         by_user = None if self._terms.by_notification else receipt.user
-        return ReceiptMessage(
+        return SinkMessage(
             id=id_,
             kind=receipt.kind,
             key=by_user or receipt.notification or id_,

@@ -21,7 +21,7 @@ from tocsin.persistence.brokers.kafka_calls import (
 )
 from tocsin.persistence.brokers.loops import connector_loop
 from tocsin.persistence.loop_faults import LoopFaults
-from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.sink import BrokerSink, SinkMessage
 from tocsin.persistence.source import SourceRefused
 
 
@@ -64,11 +64,11 @@ class TopicSink:
         if self._place.topic not in there.topics():
             raise SourceRefused(f"there is no topic {self._place.topic}, or no right to see it")
 
-    async def carry(self, batch: Sequence[ReceiptMessage]) -> None:
+    async def carry(self, batch: Sequence[SinkMessage]) -> None:
         with in_time(TIMEOUT):
             await answered(self._send_all, batch)
 
-    async def _send_all(self, batch: Sequence[ReceiptMessage]) -> None:
+    async def _send_all(self, batch: Sequence[SinkMessage]) -> None:
         sent = []
         for message in batch:
             headers = [(name, text.encode()) for name, text in message.headers.items()]

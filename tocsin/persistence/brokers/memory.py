@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.sink import BrokerSink, SinkMessage
 from tocsin.persistence.source import BrokerMessage, Source, SourceAway, SourceElsewhere, key_of
 
 
@@ -114,7 +114,7 @@ class MemorySink:
     def __init__(self, queue: MemoryQueue) -> None:
         self._queue = queue
 
-    async def carry(self, batch: Sequence[ReceiptMessage]) -> None:
+    async def carry(self, batch: Sequence[SinkMessage]) -> None:
         await trio.lowlevel.checkpoint()
         for message in batch:
             if self._queue.error is not None:

@@ -17,11 +17,13 @@ import pamqp.commands
 
 from tocsin.persistence.brokers.rabbitmq_calls import answered, open_channel
 from tocsin.persistence.loop_faults import LoopFaults
-from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.sink import BrokerSink, SinkMessage
 from tocsin.persistence.source import SourceRefused
 
 _PERSISTENT: Final = 2
 """The delivery mode of messages that a broker writes down (AMQP 0-9-1 §4.6)."""
+_SHORT_MAX: Final = 255
+"""Bytes of a short string (AMQP 0-9-1 §4.2.5.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +55,12 @@ class ExchangeSink:
         self._channel = channel
         self._place = place
 
-    async def carry(self, batch: Sequence[ReceiptMessage]) -> None:
+    async def carry(self, batch: Sequence[SinkMessage]) -> None:
         returned = await answered(self._publish_all, batch)
         if returned:
             raise SourceRefused(f"no queue takes messages with the routing key {returned[0]}")
 
-    async def _publish_all(self, batch: Sequence[ReceiptMessage]) -> list[str]:
+    async def _publish_all(self, batch: Sequence[SinkMessage]) -> list[str]:
         """Publish *batch*; the routing keys of messages that no queue takes."""
         # Side by side, so that the confirms come together. They wait for one lock of the channel,
         # in order, and so stand in the connection's line in order.
@@ -71,12 +73,12 @@ class ExchangeSink:
                 raise each
         return returned
 
-    async def _publish(self, message: ReceiptMessage) -> None:
+    async def _publish(self, message: SinkMessage) -> None:
         properties = pamqp.commands.Basic.Properties(
-            content_type="application/json",
+            content_type=message.content_type,
             delivery_mode=_PERSISTENT,
             message_id=message.id,
-            correlation_id=message.headers.get("correlation-id"),
+            correlation_id=_short(message.headers.get("correlation-id")),
             headers=dict(message.headers),
         )
         await self._channel.basic_publish(
@@ -87,5 +89,10 @@ class ExchangeSink:
             mandatory=True,
         )
 
-    def _routing_key(self, message: ReceiptMessage) -> str:
+    def _routing_key(self, message: SinkMessage) -> str:
         return self._place.routing_key.replace("{kind}", message.kind)
+
+
+def _short(text: str | None) -> str | None:
+    """*text* where it fits into a property of AMQP; the header of the same name has it anyhow."""
+    return text if text is not None and len(text.encode()) <= _SHORT_MAX else None

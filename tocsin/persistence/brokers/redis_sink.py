@@ -15,7 +15,7 @@ from tocsin.persistence.brokers.loops import connector_loop
 from tocsin.persistence.brokers.redis_calls import TIMEOUT, answered
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.redis.client import Command, RedisClient
-from tocsin.persistence.sink import BrokerSink, ReceiptMessage
+from tocsin.persistence.sink import BrokerSink, SinkMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +47,10 @@ class StreamSink:
         self._client = client
         self._place = place
 
-    async def carry(self, batch: Sequence[ReceiptMessage]) -> None:
+    async def carry(self, batch: Sequence[SinkMessage]) -> None:
         await answered(self._client, self._place.stream, *map(self._add, batch))
 
-    def _add(self, message: ReceiptMessage) -> Command:
+    def _add(self, message: SinkMessage) -> Command:
         length_max = self._place.length_max
         trimmed = () if length_max is None else ("MAXLEN", "~", length_max)
         flat = [text for pair in message.headers.items() for text in pair]

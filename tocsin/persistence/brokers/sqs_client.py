@@ -6,18 +6,25 @@ go to the queue's own address, over a few connections that are kept; answers are
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpcore
 import msgspec
 import trio
 
+from tocsin.persistence.brokers.aws_http import (
+    FORBIDDEN,
+    REASON_MAX,
+    SERVER_FAULT,
+    TOO_MANY,
+    ask,
+)
+from tocsin.persistence.brokers.aws_role import AwsRole
 from tocsin.persistence.brokers.aws_signature import AwsCredentials, AwsScope, aws_signed
 from tocsin.persistence.brokers.tls import tls_of
 from tocsin.persistence.source import SourceAway, SourceRefused
@@ -30,12 +37,6 @@ _ANSWER_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of an answer: ten messages of 1 MiB, each character of which may be written as six."""
 _KEPT_FOR: Final = 30.0
 """Seconds that an idle connection is kept."""
-_REASON_MAX: Final = 200
-"""Characters of an error's text that are told."""
-_FORBIDDEN: Final = 403  # the status (RFC 9110 §15.5.4)
-_TOO_MANY: Final = 429  # the status (RFC 6585 §4)
-_SERVER_FAULT: Final = 500
-"""The HTTP status from which on the fault is the service's."""
 _PASSING: Final = ("Throttl", "OverLimit", "ServiceUnavailable", "InternalError", "InternalFailure")
 """Beginnings and parts of errors that say "not now", whatever their HTTP status."""
 
@@ -51,7 +52,7 @@ class SqsPlace:
 
     url: str
     region: str
-    credentials: AwsCredentials
+    credentials: AwsCredentials | AwsRole
     visibility: int = 60
     pollers: int = 2
     ca_file: str | None = None
@@ -65,24 +66,6 @@ class SqsPlace:
     def is_fifo(self) -> bool:
         """Whether the queue keeps an order: those that do say so in their names."""
         return self.name.endswith(".fifo")
-
-
-class _Body:
-    """A body for httpcore, which makes a generator of bytes: cancelled while it is sent, that would
-    be left to the garbage collector, of which Trio complains.
-    """
-
-    def __init__(self, body: bytes) -> None:
-        self._left = [body]
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
 
 
 class SqsClient:
@@ -109,21 +92,36 @@ class SqsClient:
                 "x-amz-target": f"AmazonSQS.{action}",
             },
             body,
-            self._place.credentials,
+            await self._credentials(),
             self._scope,
             datetime.now(UTC),
         )
         try:
             with trio.fail_after(wait + _TIMEOUT):
-                status, answer = await self._post(headers, body)
+                status, answer = await ask(
+                    self._pool, "POST", self._address, headers, body, bytes_max=_ANSWER_BYTES_MAX
+                )
         except trio.TooSlowError:
             raise SourceAway(f"SQS did not answer within {wait + _TIMEOUT:g} s") from None
         if status != 200:
-            raise _refusal(status, answer)
+            raise self._refused(status, answer)
         try:
             return msgspec.json.decode(answer or b"{}", type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise SourceAway("the answer is not one of SQS") from error
+
+    async def _credentials(self) -> AwsCredentials:
+        credentials = self._place.credentials
+        if isinstance(credentials, AwsRole):
+            return await credentials.credentials()
+        return credentials
+
+    def _refused(self, status: int, answer: bytes) -> SourceAway | SourceRefused:
+        refusal = _refusal(status, answer)
+        if isinstance(refusal, SourceRefused) and isinstance(self._place.credentials, AwsRole):
+            # Perhaps they were revoked: the connector comes back with others.
+            self._place.credentials.forget()
+        return refusal
 
     async def each(self, action: str, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Have *action*, one of those on batches, done with *entries*, ten at a time.
@@ -139,21 +137,6 @@ class SqsClient:
             answer = await self.call(action, Entries=named)
             failed += answer.get("Failed") or ()
         return failed
-
-    async def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        headers = {**headers, "content-length": str(len(body))}
-        try:
-            async with self._pool.stream(
-                "POST", self._address, headers=list(headers.items()), content=_Body(body)
-            ) as response:
-                return response.status, await _read(response)
-        except (
-            httpcore.NetworkError,
-            httpcore.ProtocolError,
-            httpcore.TimeoutException,
-            httpcore.ConnectionNotAvailable,
-        ) as error:
-            raise _failure(error) from error
 
 
 @asynccontextmanager
@@ -171,19 +154,6 @@ async def open_sqs(place: SqsPlace) -> AsyncIterator[SqsClient]:
         yield SqsClient(place, pool)
 
 
-async def _read(response: httpcore.Response) -> bytes:
-    body = bytearray()
-    # An excess is stopped by cancelling the read that comes next; see `outbound.pool`.
-    with trio.CancelScope() as reading:
-        async for chunk in response.aiter_stream():
-            body += chunk
-            if len(body) > _ANSWER_BYTES_MAX:
-                reading.cancel()
-    if len(body) > _ANSWER_BYTES_MAX:
-        raise SourceAway(f"the answer exceeds {_ANSWER_BYTES_MAX} bytes")
-    return bytes(body)
-
-
 def _refusal(status: int, answer: bytes) -> SourceAway | SourceRefused:
     """The error for an answer of *status*: whether to try again soon, or to ask an operator."""
     try:
@@ -193,17 +163,8 @@ def _refusal(status: int, answer: bytes) -> SourceAway | SourceRefused:
     code = str(said.get("__type", "")).rpartition("#")[2]
     lines = str(said.get("message") or said.get("Message") or "").splitlines()
     # The lines below the first are the request as it was signed: it may hold a session's token.
-    reason = f"status {status} {code}: {lines[0] if lines else ''}"[:_REASON_MAX].rstrip(": ")
-    passing = status >= _SERVER_FAULT or status == _TOO_MANY or any(p in code for p in _PASSING)
-    if passing or (not code and status != _FORBIDDEN):
+    reason = f"status {status} {code}: {lines[0] if lines else ''}"[:REASON_MAX].rstrip(": ")
+    passing = status >= SERVER_FAULT or status == TOO_MANY or any(p in code for p in _PASSING)
+    if passing or (not code and status != FORBIDDEN):
         return SourceAway(reason)
     return SourceRefused(reason)
-
-
-def _failure(error: Exception) -> SourceAway | SourceRefused:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return SourceRefused(f"TLS: {cause.verify_message}")
-        cause = cause.__cause__ or cause.__context__
-    return SourceAway(f"{type(error).__name__}: {str(error)[:_REASON_MAX]}".rstrip(": "))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from tocsin.persistence.scripts.lists import Answers, Numbered, letter_pages, of_each_status
 from tocsin.persistence.scripts.rows import NO_BOUND
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.persistence.store.commands import NotFound
+from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.commands import Changed, NotFound, Publish, Update, Withdraw
 from tocsin.persistence.store.ingest_commands import (
     BuryMessages,
     ConnectorOrders,
@@ -23,6 +24,7 @@ from tocsin.persistence.store.ingest_commands import (
     SettleIngest,
 )
 from tocsin.persistence.store.results import Result
+from tocsin.protocol.receipts import RECEIPT_ID, Fact, Facts, ReceiptKind
 
 _BURY: Final = pick(
     "connector",
@@ -34,28 +36,37 @@ _BURY: Final = pick(
     "cut",
     "problem",
     "dead_at",
+    "status",
+    "history",
 )
+_PROBLEM: Final = ("code", "status", "title", "detail")
+"""What a receipt says of a problem; the letter has all of it."""
 
 
 def change_ingest(
     commands: Sequence[tuple[int, BuryMessages | SettleIngest | SetConnector]],
     results: list[Result],
+    facts: Facts,
 ) -> Script[None]:
-    """Run *commands*, letters before they are settled; put each result in its place."""
+    """Run *commands*, letters before they are settled; put each result in its place, and add to
+    *facts* that messages were refused.
+    """
     if not commands:
         return
     # A statement of Postgres cannot meet the same row twice.
     buried = {
-        (letter.connector, letter.place): letter
+        (letter.connector, letter.place): _settled(letter) if each.moved else _dead(letter)
         for _, each in commands
         if isinstance(each, BuryMessages)
         for letter in each.letters
     }
-    yield from run(
+    rows = yield from run(
         "ingest_bury",
         **_BURY(buried.values()),
         headers=[msgspec.json.encode(each.headers).decode() for each in buried.values()],
     )
+    letters = [buried[row.connector, row.place] for row in rows]
+    facts += [_refused(each) for each in letters if RECEIPT_ID not in each.headers]
     settled = {each.id: each for _, each in commands if isinstance(each, SettleIngest)}
     rows = yield from run(
         "ingest_settle",
@@ -74,6 +85,50 @@ def change_ingest(
         paused_at=[each.paused_at for each in orders.values()],
         skips=[msgspec.json.encode(each.skips).decode() for each in orders.values()],
     )
+
+
+def _dead(letter: IngestLetter) -> IngestLetter:
+    return msgspec.structs.replace(letter, status="dead", history=_history(letter, "dead"))
+
+
+def _settled(letter: IngestLetter) -> IngestLetter:
+    history = _history(letter, "dead", "moved")
+    return msgspec.structs.replace(letter, status="discarded", history=history)
+
+
+def _history(letter: IngestLetter, *events: str) -> str:
+    return msgspec.json.encode([{"at": letter.dead_at, "event": each} for each in events]).decode()
+
+
+def note_accepted(
+    commands: Iterable[tuple[int, Command[Any]]], results: Sequence[Result], facts: Facts
+) -> None:
+    """Add to *facts* which messages of connectors the store has accepted, by the *results* of
+    *commands*. One that was done before, and is replayed, was a fact then.
+    """
+    for index, command in commands:
+        if not isinstance(command, Publish | Update | Withdraw) or command.origin is None:
+            continue
+        if isinstance(result := results[index], Changed):
+            action = type(command).__name__.lower()
+            at = command.content.created_at if isinstance(command, Publish) else command.now_ms
+            detail = msgspec.structs.asdict(command.origin)
+            detail |= {"action": action, "recipients": result.recipients}
+            text = msgspec.json.encode(detail).decode()
+            facts.append(Fact(ReceiptKind.ACCEPTED, result.content.id, None, at, detail=text))
+
+
+def _refused(letter: IngestLetter) -> Fact:
+    problem = msgspec.json.decode(letter.problem)
+    detail = {
+        "connector": letter.connector,
+        "place": letter.place,
+        "key": letter.idempotency_key,
+        "correlation": letter.correlation,
+        "problem": {name: problem.get(name) for name in _PROBLEM},
+    }
+    text = msgspec.json.encode(detail).decode()
+    return Fact(ReceiptKind.REFUSED, None, None, letter.dead_at, detail=text)
 
 
 def ingest_letters(queries: Numbered[ListIngest], answers: Answers) -> Script[None]:

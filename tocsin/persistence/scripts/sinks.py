@@ -32,6 +32,7 @@ from tocsin.persistence.store.sink_commands import (
 )
 from tocsin.protocol.receipts import (
     EVERYTHING,
+    USUAL,
     Fact,
     Facts,
     Filter,
@@ -102,7 +103,7 @@ def change_sinks(
                 yield from run("sink_letters_delete", sink_id=[id_])
                 results[index] = _found((yield from run("sinks_delete", id=[id_])))
             case FollowReceipts(reader=reader, now_ms=now_ms):
-                events = [EVERYTHING.events_text]
+                events = [(EVERYTHING if command.all_kinds else USUAL).events_text]
                 yield from run("readers_follow", id=[reader], events=events, now=[now_ms])
                 yield from run("readers_trim", readers_max=[READERS_MAX])
             case ClaimSinks():

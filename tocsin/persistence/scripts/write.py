@@ -21,7 +21,7 @@ from typing import Any, Final
 from tocsin.persistence.scripts.addresses import change_addresses
 from tocsin.persistence.scripts.devices import acknowledge, attach, remove_devices
 from tocsin.persistence.scripts.escalating import escalate
-from tocsin.persistence.scripts.ingest import change_ingest
+from tocsin.persistence.scripts.ingest import change_ingest, note_accepted
 from tocsin.persistence.scripts.keys import change_keys
 from tocsin.persistence.scripts.ledger import ends_in, record
 from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
@@ -160,6 +160,7 @@ def write(
         logs, looking = of(*_LOGS), of(Attach, MarkInbox, Materialise, *_SUBSCRIPTIONS)
         looked_at = {user for _, command in looking for user in users_of(command)}
         yield from change_logs(logs, results, looked_at, facts, limits)
+        note_accepted(logs, results, facts)
         brought = yield from bring_up_to_date(looking, results, limits, locked=bool(logs))
         yield from mark_inboxes(of(MarkInbox), results, facts, limits)
         yield from change_subscriptions(changes, results, brought, limits)
@@ -176,7 +177,7 @@ def write(
         yield from claim_sends(of(ClaimSends), results)
         yield from purge(of(Purge), results)
         yield from change_keys(of(*_KEYS), results)
-        yield from change_ingest(of(*_INGEST), results)
+        yield from change_ingest(of(*_INGEST), results, facts)
         yield from change_sinks(of(*_SINKS), results, facts)
     yield from append(facts)
     return results

@@ -78,6 +78,18 @@ class Overdue(msgspec.Struct, frozen=True):
     """The notification was posted too late, and the post does not repeat one that was in time."""
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """The broker message that asks for a command: its *connector*, its *place* and *key* there.
+
+    *correlation* is the producer's own name for the message. All are text that stores keep.
+    """
+
+    connector: str
+    place: str
+    key: str | None = None
+    correlation: str | None = None
+
+
 class Publish(Command[Changed | Replayed | KeyReused | Overdue], frozen=True):
     """Make a notification known: to *users* (no duplicates), or to its content's topic.
 
@@ -96,7 +108,8 @@ class Publish(Command[Changed | Replayed | KeyReused | Overdue], frozen=True):
     stays free.
 
     *escalation* is the plan of channels, empty for none; `None` if no channel is configured, and
-    then nothing about plans is looked at.
+    then nothing about plans is looked at. *origin* is set if a connector took it from a broker:
+    then its first success is a fact for the receipts' log.
     """
 
     content: Content
@@ -106,6 +119,7 @@ class Publish(Command[Changed | Replayed | KeyReused | Overdue], frozen=True):
     deliver_at: int | None = None
     overdue: bool = False
     escalation: EscalationPlan | None = None
+    origin: Origin | None = None
 
 
 class NotFound(msgspec.Struct, frozen=True):
@@ -138,7 +152,7 @@ class Update(
 
     `None` allows every revision; an empty tuple allows none. A command with a name, *once*, is done
     once, for as long as answers to idempotency keys are kept: whatever its first result was, a
-    repetition is `Replayed`.
+    repetition is `Replayed`. *origin* as in `Publish`.
     """
 
     notification: str
@@ -146,17 +160,19 @@ class Update(
     now_ms: int
     expected_revisions: tuple[int, ...] | None = None
     once: str | None = None
+    origin: Origin | None = None
 
 
 class Withdraw(Command[Changed | Replayed | NotFound], frozen=True):
     """Take a notification back from all recipients; a repetition succeeds and changes nothing.
 
-    *once* as in `Update`.
+    *once* as in `Update`, *origin* as in `Publish`.
     """
 
     notification: str
     now_ms: int
     once: str | None = None
+    origin: Origin | None = None
 
 
 class TooMany(msgspec.Struct, frozen=True):

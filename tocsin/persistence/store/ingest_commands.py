@@ -34,9 +34,13 @@ class IngestLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuryMessages(Command[Done], frozen=True):
-    """Keep *letters*. If there is one of the same connector and place, that stays as it is."""
+    """Keep *letters*. If there is one of the same connector and place, that stays as it is.
+
+    Those that were *moved* to a place at their broker are settled: only a note of each is kept.
+    """
 
     letters: tuple[IngestLetter, ...]
+    moved: bool = False
 
 
 class SettleIngest(Command[Done | NotFound], frozen=True):

@@ -85,10 +85,14 @@ class DeleteSink(Command[Done | NotFound], frozen=True):
 
 
 class FollowReceipts(Command[Done], frozen=True):
-    """Note that *reader* wants receipts of all kinds, as of *now_ms*."""
+    """Note that *reader* wants receipts, as of *now_ms*: those of the `USUAL` kinds, or of all.
+
+    A reader that has wanted all kinds once goes on to.
+    """
 
     reader: str
     now_ms: int
+    all_kinds: bool = False
 
 
 class SinksClaimed(msgspec.Struct, frozen=True):

@@ -336,7 +336,7 @@ class LetterEvent(Answering, frozen=True, kw_only=True):
     """Something that happened to a dead letter; other fields depend on the event."""
 
     at: Timestamp
-    event: Literal["sent", "retry", "dead", "replayed", "discarded"]
+    event: Literal["sent", "retry", "dead", "replayed", "discarded", "moved"]
 
 
 class LetterList(Answering, frozen=True, kw_only=True):

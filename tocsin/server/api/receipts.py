@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.problems import FieldError
-from tocsin.protocol.receipts import EVERYTHING, Filter, ReceiptKind
+from tocsin.protocol.receipts import USUAL, Filter, ReceiptKind
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api.answers import Answering, Timestamp
 from tocsin.server.api.operation import (
@@ -35,7 +35,8 @@ Kinds = Annotated[
     str,
     Meta(
         pattern=rf"^({_KIND})(,({_KIND})){{0,{len(ReceiptKind) - 1}}}$(?!\n)",
-        description="The kinds that are wanted, between commas; absent, all.",
+        description="The kinds that are wanted, between commas; absent, all but `accepted` and "
+        "`refused`.",
     ),
 ]
 
@@ -138,5 +139,5 @@ async def _reader(call: Call[Any, Any], text: str | None, kinds: str | None) -> 
     if text is not None and len(text) > 64:
         raise refuse("invalid", "The cursor is too long.", [FieldError("?cursor", "is too long")])
     cursor = None if text is None else read_cursor(services, text, "?cursor")
-    wanted = EVERYTHING if kinds is None else Filter(tuple(dict.fromkeys(kinds.split(","))))
+    wanted = USUAL if kinds is None else Filter(tuple(dict.fromkeys(kinds.split(","))))
     return await start_reading(services, call.principal.credential, wanted, cursor)

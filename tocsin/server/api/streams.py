@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, assert_never
 
 import msgspec
@@ -11,7 +12,6 @@ from msgspec import UNSET, Meta, UnsetType
 from tocsin.actors.delivery.messages import Arrived
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.key_commands import BindTicket
-from tocsin.persistence.store.queries import ListDevices
 from tocsin.persistence.store.user_commands import Acknowledge, AcknowledgedPartly, BeyondHead
 from tocsin.protocol import frames
 from tocsin.protocol.cursor import Cursor
@@ -161,7 +161,7 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
     services, query = call.services, call.query
     check_running(services)
     device = await _device_of_stream(call)
-    cursor = await _start_of_stream(call, device)
+    cursor = _start_of_stream(call)
     random = services.world.random
     outlet = SseOutlet(
         services.connections.stream_name(),
@@ -254,7 +254,7 @@ async def _bound_origin(services: Services, grant: StreamGrant, origin: str) -> 
     return None if isinstance(ticket, NotFound) else ticket.origin
 
 
-async def _start_of_stream(call: Call[StreamQuery, None], device: str) -> Cursor | None:
+def _start_of_stream(call: Call[StreamQuery, None]) -> Cursor | None:
     """Where the client wants to start; `None`: where the device stopped."""
     query = call.query
     ids = (
@@ -268,21 +268,9 @@ async def _start_of_stream(call: Call[StreamQuery, None], device: str) -> Cursor
         return None if text is None else read_cursor(call.services, text, "?cursor")
     where, text = last
     cursor = read_cursor(call.services, text, where)
-    if call.query.ack is Acknowledging.EXPLICIT and await _has_unacknowledged(call, device, cursor):
-        # An EventSource sends its last id by itself, whatever has become of the events before. A
-        # device that acknowledges explicitly has not done so by that.
-        return None
-    return cursor
-
-
-async def _has_unacknowledged(call: Call[StreamQuery, None], device: str, cursor: Cursor) -> bool:
-    """Whether *device* is known to have stopped before *cursor*."""
-    if cursor.epoch != call.services.epoch:
-        return False
-    devices = await call.services.read(ListDevices(call.user, named=device))
-    return any(
-        each.device == device and each.acknowledged < cursor.sequence for each in devices.devices
-    )
+    # An EventSource sends its last id by itself, whatever has become of the events before. A device
+    # that acknowledges explicitly has not done so by that.
+    return replace(cursor, acknowledges=query.ack is not Acknowledging.EXPLICIT)
 
 
 def _answer(outlet: PollOutlet) -> Answer:

@@ -22,7 +22,7 @@ from tocsin.protocol.instants import parse_instant
 from tocsin.protocol.notification import Category, Instant
 from tocsin.protocol.outbound import OutboundFailed
 from tocsin.protocol.problems import FieldError
-from tocsin.protocol.receipts import BATCH_MAX, EVERYTHING, Filter
+from tocsin.protocol.receipts import BATCH_MAX, USUAL, Filter
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.secret_box import SecretUnreadable
 from tocsin.protocol.sink import ACTIVE, PAUSED, Progress, Secret
@@ -48,8 +48,18 @@ from tocsin.server.api.operation import (
 
 operations = Operations("webhooks")
 
-Event = Literal["delivered", "read", "expired", "dead", "sent", "failed", "sink_disabled"]
-Events = Annotated[list[Event], Meta(min_length=1, max_length=7)]
+Event = Literal[
+    "delivered",
+    "read",
+    "expired",
+    "dead",
+    "sent",
+    "failed",
+    "sink_disabled",
+    "accepted",
+    "refused",
+]
+Events = Annotated[list[Event], Meta(min_length=1, max_length=9)]
 Categories = Annotated[list[Category], Meta(max_length=64)]
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 BatchMax = Annotated[int, Meta(ge=1, le=BATCH_MAX)]
@@ -61,7 +71,7 @@ _ANSWER_CHARACTERS_MAX: Final = 1024
 
 
 class WebhookRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A webhook to be made; without *events* it gets all kinds, without *categories* all."""
+    """A webhook to be made; without *events* it gets all kinds but `accepted` and `refused`."""
 
     url: Url
     events: Events | None = None
@@ -160,7 +170,7 @@ async def create_webhook(call: Call[UrlQuery, WebhookRequest]) -> Answer:
         id=webhook,
         url=body.url,
         secrets=(Secret(services.sinks.sealed(webhook, secret)),),
-        filter=Filter(tuple(body.events or EVERYTHING.events), tuple(body.categories)),
+        filter=Filter(tuple(body.events or USUAL.events), tuple(body.categories)),
         description=body.description,
         batch_max=body.batch_max,
         progress=Progress(0),

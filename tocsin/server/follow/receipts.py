@@ -19,7 +19,7 @@ from tocsin.persistence.store.receipt_queries import ReadReceipts, ReceiptPage
 from tocsin.persistence.store.sink_commands import READERS_MAX, FollowReceipts
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
-from tocsin.protocol.receipts import Filter, receipt_fields
+from tocsin.protocol.receipts import ANSWERS, Filter, receipt_fields
 from tocsin.protocol.refusal import Refused
 from tocsin.server.follow.sse_events import COMMENT, event, goodbye, retry
 from tocsin.server.services import Services
@@ -75,20 +75,22 @@ async def start_reading(
     services: Services, credential: str, wanted: Filter, cursor: Cursor | None
 ) -> ReceiptReader:
     """A reader at *cursor*, or at the head of the log; raises `Refused`."""
-    await _note(services, credential)
+    await _note(services, credential, all_kinds=not ANSWERS.isdisjoint(wanted.events))
     if cursor is None:
         page = await services.read(ReadReceipts(2**53, wanted, 1))
         cursor = Cursor(services.epoch, page.head)
     return ReceiptReader(services, wanted, cursor)
 
 
-async def _note(services: Services, credential: str) -> None:
+async def _note(services: Services, credential: str, *, all_kinds: bool) -> None:
     readers, now = services.receipts.readers, trio.current_time()
-    if now < readers.get(credential, 0.0):
+    noted = f"{credential} {all_kinds:d}"
+    if now < readers.get(noted, 0.0):
         return
-    await services.write(FollowReceipts(f"reader:{credential}", services.world.now_ms()))
-    readers.pop(credential, None)
-    readers[credential] = now + _NOTED_FOR
+    reader = f"reader:{credential}"
+    await services.write(FollowReceipts(reader, services.world.now_ms(), all_kinds=all_kinds))
+    readers.pop(noted, None)
+    readers[noted] = now + _NOTED_FOR
     if len(readers) > READERS_MAX:
         del readers[next(iter(readers))]
 

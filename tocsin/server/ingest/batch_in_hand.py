@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from tocsin.persistence.source import BrokerMessage
-from tocsin.persistence.store.ingest_commands import (
-    IngestLetter,
-)
 from tocsin.protocol.refusal import Refused
 from tocsin.server.connector_status import ConnectorTerms, IngestCounters
+from tocsin.server.ingest.burial import Dead
 from tocsin.server.ingest.letters import letter_of
 from tocsin.server.ingest.posting import Outcome, Readable
 from tocsin.server.producing.publishing import Published
@@ -54,7 +52,7 @@ class BatchInHand:
         self._terms = terms
         self._counters = counters
         self._left = [_Message(*each) for each in zip(taken, orders, strict=True)]
-        self.letters: list[IngestLetter] = []
+        self.dead: list[Dead] = []
         self.trouble = ""
         """The code of the last problem for which a message has to be tried again."""
         self.waits_for_absent = False
@@ -75,7 +73,8 @@ class BatchInHand:
                 self._counters.replayed += outcome.replayed
             elif self._is_for_good(message, outcome):
                 self._counters.refused += 1
-                self.letters.append(letter_of(message.taken, outcome, self._terms, now_ms))
+                letter = letter_of(message.taken, outcome, self._terms, now_ms)
+                self.dead.append(Dead(message.taken, letter))
             else:
                 left.append(message)
                 self.trouble = outcome.problem.code

@@ -32,13 +32,13 @@ from tocsin.persistence.source import (
     SourceRefused,
 )
 from tocsin.persistence.store.ingest_commands import (
-    BuryMessages,
     ReadConnector,
 )
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.refusal import Refused
 from tocsin.server.connector_status import ConnectorStatus, IngestState
 from tocsin.server.ingest.batch_in_hand import ABSENCE_PAUSE, BatchInHand
+from tocsin.server.ingest.burial import Burial, open_burial
 from tocsin.server.ingest.orders import key_of_message, order_of
 from tocsin.server.ingest.posting import carry_out, principal_of, reader
 from tocsin.server.producing.publishing import Publishing
@@ -62,8 +62,6 @@ _FAILED: Final = 60.0
 _AGAIN: Final = Backoff(0.1, 5.0)
 """Seconds before what the store could not take is tried again."""
 _BUG: Final = "a bug; the log has its traceback"
-_LETTERS_AT_ONCE: Final = 64
-"""Letters of one command: each may have 64 KiB."""
 _QUIET: Final = frozenset({IngestState.IDLE, IngestState.CONSUMING})
 """States between which a connector changes all the time."""
 
@@ -121,8 +119,9 @@ class ConnectorActor(TableWorker):
             async with self._terms.connect() as source, trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, source)
                 await self._pass_over(source)
-                while not self._stopping.is_set():
-                    await self._take(source)
+                async with open_burial(self._terms, self._services) as burial:
+                    while not self._stopping.is_set():
+                        await self._take(source, burial)
                 nursery.cancel_scope.cancel()
         except Exception as error:
             return self._ended(_worst(error))
@@ -147,7 +146,7 @@ class ConnectorActor(TableWorker):
                 self._note(IngestState.FAILED, _BUG)
                 return _FAILED
 
-    async def _take(self, source: Source) -> None:
+    async def _take(self, source: Source, burial: Burial) -> None:
         """Take one batch and settle it, or hold still if nothing may be taken now."""
         if self._connector.orders.paused_at is not None:
             await self._hold(source, (), IngestState.PAUSED)
@@ -158,7 +157,7 @@ class ConnectorActor(TableWorker):
         elif taken := await source.take(self._terms.batch, self._terms.wait):
             self._took_at = trio.current_time()
             self._note(IngestState.CONSUMING)
-            await self._settle(source, taken)
+            await self._settle(source, taken, burial)
             self._failures = 0
         else:
             self._failures = 0
@@ -190,7 +189,7 @@ class ConnectorActor(TableWorker):
 
     # --- A batch ---------------------------------------------------------------------------------
 
-    async def _settle(self, source: Source, taken: Sequence[BrokerMessage]) -> None:
+    async def _settle(self, source: Source, taken: Sequence[BrokerMessage], burial: Burial) -> None:
         """See that each of *taken* is durable or a letter, and tell the broker; or leave all of
         them to the broker, if the connector is stopped meanwhile.
         """
@@ -203,7 +202,7 @@ class ConnectorActor(TableWorker):
             if batch.orders and not await self._wait_with(source, taken, batch, attempts):
                 return
             attempts += 1
-        if await self._bury(source, taken, batch):
+        if await self._bury(source, taken, batch, burial):
             await source.done(taken)
         self._connector.counters.seconds += trio.current_time() - began
 
@@ -233,25 +232,25 @@ class ConnectorActor(TableWorker):
         return False
 
     async def _bury(
-        self, source: Source, taken: Sequence[BrokerMessage], batch: BatchInHand
+        self, source: Source, taken: Sequence[BrokerMessage], batch: BatchInHand, burial: Burial
     ) -> bool:
-        """Write the letters of *batch*; whether they are written, and not left to the broker."""
-        letters = batch.letters
-        while letters:
+        """Bury the dead of *batch*; whether that is done, and they are not left to the broker."""
+        dead = batch.dead
+        while dead:
             try:
-                await self._services.write(BuryMessages(tuple(letters[:_LETTERS_AT_ONCE])))
-            except Refused as refused:
+                count = await burial.bury(dead)
+            except (Refused, SourceAway, SourceRefused) as error:
                 if self._stopping.is_set():
                     return False
-                await self._hold(source, taken, IngestState.HELD, refused.problem.code)
+                await self._hold(source, taken, *_trouble(error))
             else:
                 logger.warning(
                     "messages refused",
                     connector=self._terms.name,
-                    count=len(letters[:_LETTERS_AT_ONCE]),
-                    place=letters[0].place,
+                    count=count,
+                    place=dead[0].letter.place,
                 )
-                letters = letters[_LETTERS_AT_ONCE:]
+                dead = dead[count:]
         return True
 
     # --- Operators -------------------------------------------------------------------------------
@@ -311,6 +310,17 @@ def _is_unkeyed(taken: BrokerMessage) -> bool:
         return key_of_message(taken) is None
     except Refused:
         return False
+
+
+def _trouble(error: Refused | SourceAway | SourceRefused) -> tuple[IngestState, str]:
+    """The state of a connector that cannot bury, and why: *error* is the store's or the broker's.
+
+    It is not away itself, since its batch is in hand.
+    """
+    if isinstance(error, Refused):
+        return IngestState.HELD, error.problem.code
+    state = IngestState.REFUSED if isinstance(error, SourceRefused) else IngestState.HELD
+    return state, f"dead letters: {error}"
 
 
 def _worst(error: Exception) -> Exception:

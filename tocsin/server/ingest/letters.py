@@ -27,10 +27,10 @@ def letter_of(
     encoding, body = _written(taken.body[:BODY_BYTES_MAX])
     return IngestLetter(
         connector=terms.name,
-        place=_storable(taken.place)[:PLACE_MAX],
-        idempotency_key=None if taken.key is None else _storable(taken.key),
-        correlation=None if taken.correlation is None else _storable(taken.correlation),
-        headers={_storable(name): _storable(text) for name, text in taken.headers.items()},
+        place=storable(taken.place)[:PLACE_MAX],
+        idempotency_key=None if taken.key is None else storable(taken.key),
+        correlation=None if taken.correlation is None else storable(taken.correlation),
+        headers={storable(name): storable(text) for name, text in taken.headers.items()},
         encoding=encoding,
         body=body,
         cut=len(taken.body) > BODY_BYTES_MAX,
@@ -67,6 +67,6 @@ def _written(body: bytes) -> tuple[str, str]:
     return "text", text
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """*text* as both stores keep it: without NUL and lone surrogates."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()

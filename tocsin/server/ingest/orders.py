@@ -15,13 +15,15 @@ from typing import Final
 import msgspec
 
 from tocsin.persistence.source import BrokerMessage
-from tocsin.persistence.store.commands import Update, Withdraw
+from tocsin.persistence.store.commands import Origin, Update, Withdraw
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError
+from tocsin.protocol.receipts import RECEIPT_ID
 from tocsin.protocol.refusal import refuse
 from tocsin.protocol.traceparent import TRACEPARENT
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.decoding import NotificationId, check, decode
+from tocsin.server.ingest.letters import PLACE_MAX, storable
 from tocsin.server.producing.publishing import Waited, check_key
 
 _KEY: Final = "idempotency-key"
@@ -72,9 +74,8 @@ def order_of(
     if action == "publish":
         draft = decode(Draft, taken.body)
         _check_category(draft.category, terms)
-        return PostOrder(
-            draft, key, Waited(posted_ms, terms.key_longer_ms, taken.headers.get(TRACEPARENT))
-        )
+        trace, origin = taken.headers.get(TRACEPARENT), _origin(taken, terms, key)
+        return PostOrder(draft, key, Waited(posted_ms, terms.key_longer_ms, trace, origin))
     if action not in _ACTIONS:
         raise _wrong(_ACTION, f"is not one of {', '.join(_ACTIONS)}")
     return ChangeOrder(_change(action, taken, terms, now_ms))
@@ -97,12 +98,21 @@ def _change(
     notification = check(NotificationId, name)
     key = key_of_message(taken)
     once = None if key is None else f"{terms.credential}/{key}"
+    origin = _origin(taken, terms, key)
     if action == "withdraw":
-        return Withdraw(notification, now_ms, once=once)
+        return Withdraw(notification, now_ms, once=once, origin=origin)
     patch = decode(Patch, taken.body)
     if isinstance(patch.category, str):
         _check_category(patch.category, terms)
-    return Update(notification=notification, patch=patch, now_ms=now_ms, once=once)
+    return Update(notification=notification, patch=patch, now_ms=now_ms, once=once, origin=origin)
+
+
+def _origin(taken: BrokerMessage, terms: ConnectorTerms, key: str | None) -> Origin | None:
+    """The origin of *taken*; `None` for a receipt, which is not answered by receipts."""
+    if RECEIPT_ID in taken.headers:
+        return None
+    correlation = None if taken.correlation is None else storable(taken.correlation)
+    return Origin(terms.name, storable(taken.place)[:PLACE_MAX], key, correlation)
 
 
 def _posted(taken: BrokerMessage, now_ms: int) -> int | None:

@@ -28,6 +28,7 @@ from tocsin.persistence.store.commands import (
     KeyReused,
     NotActive,
     NotFound,
+    Origin,
     Overdue,
     PatchRefused,
     Publish,
@@ -75,12 +76,13 @@ class Waited(msgspec.Struct, frozen=True):
     """Of a notification that waited in a queue: since *posted_ms* (Unix ms, `None` if unknown).
 
     The answer to its idempotency key is kept *key_longer_ms* milliseconds longer than others.
-    *trace* is the `traceparent` that it had there.
+    *trace* is the `traceparent` that it had there. *origin* names it in its broker.
     """
 
     posted_ms: int | None
     key_longer_ms: int = 0
     trace: str | None = None
+    origin: Origin | None = None
 
 
 class _Answered(msgspec.Struct):
@@ -196,6 +198,7 @@ class Publishing:
             deliver_at=deliver_at,
             overdue=overdue,
             escalation=self._services.channels.rules.resolve(draft.escalate, draft.category),
+            origin=None if waited is None else waited.origin,
         )
         if waited is not None:
             command = _kept_longer(in_time(command, now_ms), waited.key_longer_ms)

@@ -177,6 +177,9 @@ class Plan:
         if target is None:
             return NotFound()
         if target.standing not in (Standing.ACTIVE, Standing.SCHEDULED):
+            if target.standing == Standing.EXPIRED:
+                # Its recipients have it no more; from now on no dead letter of it can be replayed.
+                self.end(target, Standing.WITHDRAWN)
             self.add(number, target)
             return None
         told = target.standing == Standing.ACTIVE

@@ -1,17 +1,18 @@
 -- Connectors: what operators have said of them, and the letters that they leave.
 
 -- name: ingest_bury(connector, place, idempotency_key, correlation, headers, encoding, body, cut,
---     problem, dead_at)
--- Write letters. The message of one that is known was delivered again: the letter stays as it is.
+--     problem, dead_at, status, history) -> connector, place
+-- Write letters. The message of one that is known was delivered again: the letter stays as it is,
+-- and is not among the rows.
 INSERT INTO ingest_letters (id, connector, place, idempotency_key, correlation, headers, encoding,
-    body, cut, problem, dead_at, history)
-SELECT nextval(pg_get_serial_sequence('dead_letters', 'id')), new.*,
-    '[{"at":' || new.dead_at || ',"event":"dead"}]'
+    body, cut, problem, dead_at, status, history)
+SELECT nextval(pg_get_serial_sequence('dead_letters', 'id')), new.*
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::boolean[], $9::text[], $10::bigint[])
+    $8::boolean[], $9::text[], $10::bigint[], $11::text[], $12::text[])
     AS new (connector, place, idempotency_key, correlation, headers, encoding, body, cut, problem,
-        dead_at)
-ON CONFLICT (connector, place) DO NOTHING;
+        dead_at, status, history)
+ON CONFLICT (connector, place) DO NOTHING
+RETURNING connector, place;
 
 -- name: ingest_read(id)
 --     -> id, connector, place, idempotency_key, correlation, headers, encoding, body, cut, problem,

@@ -1,15 +1,17 @@
 -- Connectors: what operators have said of them, and the letters that they leave.
 
 -- name: ingest_bury(connector, place, idempotency_key, correlation, headers, encoding, body, cut,
---     problem, dead_at)
--- Write a letter. The message of one that is known was delivered again: the letter stays as it is.
+--     problem, dead_at, status, history) -> connector, place
+-- Write a letter. The message of one that is known was delivered again: the letter stays as it is,
+-- and is not among the rows.
 INSERT INTO ingest_letters (id, connector, place, idempotency_key, correlation, headers, encoding,
-    body, cut, problem, dead_at, history)
+    body, cut, problem, dead_at, status, history)
 SELECT (SELECT max(seq) + 1 FROM sqlite_sequence WHERE name = 'dead_letters'),
     :connector, :place, :idempotency_key, :correlation, :headers, :encoding, :body, :cut, :problem,
-    :dead_at, '[{"at":' || :dead_at || ',"event":"dead"}]'
+    :dead_at, :status, :history
 WHERE true
-ON CONFLICT (connector, place) DO NOTHING;
+ON CONFLICT (connector, place) DO NOTHING
+RETURNING connector, place;
 
 -- name: ingest_read(id)
 --     -> id, connector, place, idempotency_key, correlation, headers, encoding, body, cut, problem,

@@ -84,11 +84,13 @@ WHERE l.name = 'receipts'
 ORDER BY s.created_at, s.id;
 
 -- name: readers_follow(id, events, now)
--- A reader has no webhook; its row says that receipts are wanted.
+-- A reader has no webhook; its row says that receipts are wanted. The longer list has more kinds.
 INSERT INTO sinks (id, kind, url, secrets, events, categories, description, batch_max, position,
     state, created_at, seen_at)
 VALUES (:id, 'reader', '', '[]', :events, '', '', 0, 0, 'active', :now, :now)
-ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, events = excluded.events;
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at,
+    events = CASE WHEN length(sinks.events) > length(excluded.events) THEN sinks.events
+        ELSE excluded.events END;
 
 -- name: readers_trim(readers_max)
 DELETE FROM sinks
