@@ -19,6 +19,7 @@ OF_ONE_NODE: Final = (
         "batch",
         "pages",
         "health",
+        "metrics",
         "publish",
         "delivery-500",
         "delivery-5000",

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from bench.http_scenarios import kept_connection
 from bench.measuring import Cost, Row
 from bench.producing import Producer
 from bench.server import Server, token
 from bench.swarm import Swarm
+from tocsin.load.kept_connection import take_answer
 
 _PUSH: Final = b'"type":"push"'
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 _CURSOR: Final = re.compile(rb'"cursor":"([^"]+)"')
 _CONNECTING_MAX: Final = 100
 _ROUNDS: Final = 10
@@ -77,8 +78,8 @@ class PollFollower(Follower):
     def __init__(self, user: str, heard: Callable[[int], None], *, wait: int = 60) -> None:
         super().__init__(user, heard)
         self._wait = wait
-        self._buffer = b""
-        self.statuses: Counter[bytes] = Counter()
+        self._buffer = bytearray()
+        self.statuses: Counter[int] = Counter()
         self.stopped = False
 
     def begin(self) -> None:
@@ -86,13 +87,10 @@ class PollFollower(Follower):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        found = None if end < 0 else _LENGTH.search(self._buffer, 0, end + 2)
-        if found is None or len(self._buffer) < end + 4 + int(found[1]):
+        if (answer := take_answer(self._buffer)) is None:
             return
-        answer, self._buffer = self._buffer, b""
-        self.statuses[answer[9:12]] += 1
-        cursor = _CURSOR.search(answer)
+        self.statuses[answer.status] += 1
+        cursor = _CURSOR.search(answer.body)
         if cursor is None:
             return  # it is refused, and the scenario looks at how many were
         if not self.stopped:
@@ -101,7 +99,7 @@ class PollFollower(Follower):
             )
         if not self.begun.done():
             self.begun.set_result(None)
-        if pushes := answer.count(_PUSH):
+        if pushes := answer.body.count(_PUSH):
             self._heard(pushes)
 
 
@@ -208,13 +206,13 @@ async def poll_storm(server: Server) -> list[Row]:
     seconds = time.perf_counter() - started
     cpu, _ = cost.per(4 * len(users))
     looking.cancel()
-    statuses: Counter[bytes] = Counter()
+    statuses: Counter[int] = Counter()
     for follower in crowd.followers:
         assert isinstance(follower, PollFollower)
         statuses += follower.statuses
     await crowd.close()
     await producer.close()
-    refused = statuses.total() - statuses[b"200"]
+    refused = statuses.total() - statuses[200]
     return [
         Row("5 000 polls, four notifications at once: refused", refused, "", 0),
         Row("the same, until all are received", seconds, "s"),
@@ -224,14 +222,10 @@ async def poll_storm(server: Server) -> list[Row]:
 
 
 async def _look_at_health(server: Server, looks: list[float]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    connection = await kept_connection(server.port)
     while True:
         started = time.perf_counter()
-        writer.write(b"GET /livez HTTP/1.1\r\nHost: bench\r\n\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = _LENGTH.search(head)
-        assert length is not None, head
-        await reader.readexactly(int(length[1]))
+        await connection.ask(b"GET /livez HTTP/1.1\r\nHost: bench\r\n\r\n")
         looks.append(time.perf_counter() - started)
         await asyncio.sleep(0.05)
 

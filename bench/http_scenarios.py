@@ -9,10 +9,21 @@ import time
 from typing import Final
 
 from bench.measuring import Cost, Row, notification
+from bench.producing import Producer
 from bench.server import Server, token
 from bench.swarm import Swarm
+from tocsin.load.kept_connection import KeptConnection
 
 _CONNECTIONS: Final = 16
+_CROWD: Final = 10_000
+"""Users with a device each, when the metrics are read."""
+
+
+async def kept_connection(port: int) -> KeptConnection:
+    """A connection to *port* of this machine. Raises `OSError`."""
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(KeptConnection, "127.0.0.1", port)
+    return connection
 
 
 class Kept:
@@ -27,18 +38,15 @@ class Kept:
         self.taken: list[float] = []
 
     async def run(self, count: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        connection = await kept_connection(self._port)
         try:
             for _ in range(count):
                 started = time.perf_counter()
-                writer.write(self._request)
-                head = await reader.readuntil(b"\r\n\r\n")
-                assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), head
-                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-                await reader.readexactly(int(length))
+                answer = await connection.ask(self._request)
+                assert answer.status in (200, 201), answer
                 self.taken.append(time.perf_counter() - started)
         finally:
-            writer.close()
+            connection.close()
 
 
 def request(method: str, path: str, bearer: str | None, body: bytes = b"") -> bytes:
@@ -91,3 +99,26 @@ async def pages(server: Server) -> list[Row]:
 async def health(server: Server) -> list[Row]:
     """Requests for `/livez`, the health check of a load balancer, from 16 kept connections."""
     return await _ask(server, request("GET", "/livez", None), 16_000, "GET /livez")
+
+
+async def metrics(server: Server) -> list[Row]:
+    """Reads of `/metrics`, one by one, from a node with 10 000 users who were pushed to."""
+    users = [f"u{n}" for n in range(_CROWD)]
+    swarm = Swarm(server)
+    await swarm.connect([(user, "phone") for user in users])
+    producer = await Producer(server).connect()
+    await producer.publish([users[start : start + 1000] for start in range(0, _CROWD, 1000)])
+    await swarm.wait_pushes(_CROWD)
+    server.wait_settled()
+    client = Kept(server.port, request("GET", "/metrics", token("op", "admin")))
+    await client.run(10)
+    cost = Cost(server)
+    await client.run(100)
+    cpu, _ = cost.per(100)
+    series = server.series
+    await producer.close()
+    await swarm.close()
+    return [
+        Row("GET /metrics of a node with 10 000 users", cpu, "µs CPU", 10_000),
+        Row("the same, series", series, "", 400),
+    ]

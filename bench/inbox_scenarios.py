@@ -8,13 +8,14 @@ import statistics
 import time
 from typing import Any
 
+from bench.http_scenarios import kept_connection
 from bench.measuring import Cost, Row, notification
 from bench.server import Server, token
 from bench.swarm import Swarm
+from tocsin.load.kept_connection import HttpAnswer, KeptConnection
 
 SUBSCRIBERS = 100_000
 ONLINE = 1000
-_HEAD_END = b"\r\n\r\n"
 
 
 class Caller:
@@ -22,27 +23,22 @@ class Caller:
 
     def __init__(self, user: str, scope: str = "") -> None:
         self._headers = f"Host: bench\r\nAuthorization: Bearer {token(user, scope)}\r\n"
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
+        self._connection: KeptConnection
 
     async def connect(self, server: Server) -> Caller:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", server.port)
+        self._connection = await kept_connection(server.port)
         return self
 
     async def call(self, method: str, path: str, content: object = None) -> Any:
         """The answer's JSON. Raises `AssertionError` for any status but 200, 201 and 204."""
-        self.send(method, path, content)
-        head = await self._reader.readuntil(_HEAD_END)
-        status = int(head[9:12])
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        body = await self._reader.readexactly(length)
-        assert status in (200, 201, 204), (head, body)
-        return json.loads(body) if body else None
+        answer = await self.send(method, path, content)
+        assert answer.status in (200, 201, 204), answer
+        return json.loads(answer.body) if answer.body else None
 
-    def send(self, method: str, path: str, content: object = None) -> None:
+    def send(self, method: str, path: str, content: object = None) -> asyncio.Future[HttpAnswer]:
         body = b"" if content is None else json.dumps(content).encode()
         head = f"{method} {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(body)}\r\n\r\n"
-        self._writer.write(head.encode() + body)
+        return self._connection.begin(head.encode() + body)
 
     async def timed(self, method: str, path: str, content: object = None) -> float:
         """How long a call took, in seconds."""
@@ -51,7 +47,7 @@ class Caller:
         return time.perf_counter() - started
 
     def close(self) -> None:
-        self._writer.close()
+        self._connection.close()
 
 
 async def topic(server: Server) -> list[Row]:

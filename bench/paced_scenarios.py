@@ -10,13 +10,15 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Awaitable
 from typing import Final
 
-from bench.http_scenarios import request
+from bench.http_scenarios import kept_connection, request
 from bench.inbox_scenarios import Caller
 from bench.measuring import Cost, Row, notification
 from bench.server import Server, token
 from bench.swarm import Swarm
+from tocsin.load.kept_connection import HttpAnswer, KeptConnection
 
 _RATE: Final = 500
 _SECONDS: Final = 6
@@ -27,24 +29,13 @@ _ITEMS: Final = 500
 """Items of a batch, each to another connected user."""
 
 
-class Line:
-    """A kept connection that sends a request and waits for the answer."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self.writer = writer
-
-    async def answer(self) -> None:
-        """Read one answer. Raises `AssertionError` if it is a refusal."""
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), head
-        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        await self._reader.readexactly(int(length))
+async def connections(server: Server, count: int) -> list[KeptConnection]:
+    return [await kept_connection(server.port) for _ in range(count)]
 
 
-async def lines(server: Server, count: int) -> list[Line]:
-    opened = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(count)]
-    return [Line(reader, writer) for reader, writer in opened]
+async def answered(answer: Awaitable[HttpAnswer]) -> None:
+    """Wait for *answer*. Raises `AssertionError` if it is a refusal."""
+    assert (found := await answer).status in (200, 201), found
 
 
 def post(user: str) -> bytes:
@@ -57,19 +48,17 @@ async def paced(server: Server) -> list[Row]:
     swarm = Swarm(server)
     await swarm.connect([("ada", "phone")])
     asked, taken = post("ada"), list[float]()
-    free: asyncio.Queue[Line] = asyncio.Queue()
-    for line in await lines(server, _CONNECTIONS):
-        line.writer.write(asked)
-        await line.answer()
-        free.put_nowait(line)
+    free: asyncio.Queue[KeptConnection] = asyncio.Queue()
+    for connection in await connections(server, _CONNECTIONS):
+        await answered(connection.begin(asked))
+        free.put_nowait(connection)
     server.wait_settled()
 
     async def at(moment: float) -> None:
-        line = await free.get()
-        line.writer.write(asked)
-        await line.answer()
+        connection = await free.get()
+        await answered(connection.begin(asked))
         taken.append(time.perf_counter() - moment)
-        free.put_nowait(line)
+        free.put_nowait(connection)
 
     cost, started = Cost(server), time.perf_counter()
     async with asyncio.TaskGroup() as posts:
@@ -94,16 +83,14 @@ async def at_once(server: Server) -> list[Row]:
     The node is stopped while they are sent: one client needs longer to send a thousand than the
     node to answer the first.
     """
-    kept = await lines(server, _AT_ONCE)
-    for line in kept:
-        line.writer.write(request("GET", "/livez", None))
-        await line.answer()
+    kept = await connections(server, _AT_ONCE)
+    for connection in kept:
+        await answered(connection.begin(request("GET", "/livez", None)))
     before = server.metric("tocsin_store_transactions_total")
     with server.stopped():
-        for number, line in enumerate(kept):
-            line.writer.write(post(f"u{number}"))
-            await line.writer.drain()
-    await asyncio.gather(*(line.answer() for line in kept))
+        # A post fits into the kernel's buffer: it is sent when `begin` returns.
+        begun = [each.begin(post(f"u{number}")) for number, each in enumerate(kept)]
+    await asyncio.gather(*map(answered, begun))
     transactions = server.metric("tocsin_store_transactions_total") - before
     return [Row("transactions for 1 000 posts that arrive at once", transactions, "", 4)]
 

@@ -279,6 +279,7 @@ SCENARIOS: dict[str, Scenario] = {
     },
     "pages": Scenario(http_scenarios.pages),
     "health": Scenario(http_scenarios.health),
+    "metrics": Scenario(http_scenarios.metrics),
     "publish": Scenario(ingest_publish),
     "delivery-500": Scenario(lambda server: delivery(server, 500)),
     "delivery-5000": Scenario(lambda server: delivery(server, 5000)),

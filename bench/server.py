@@ -70,7 +70,9 @@ class Server:
         self._log = Path(data, "log")
         if self._tree is not None:
             environment["PYTHONPATH"] = str(self._tree)
-        command = [sys.executable, "-m", "tocsin", "serve", "--port", "0", "--data", data + "/d"]
+        self._data = Path(data, "d")
+        command = [sys.executable, "-m", "tocsin", "serve", "--port", "0"]
+        command += ["--data", str(self._data)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stderr=log, stdout=log, cwd=self._tree
@@ -140,20 +142,38 @@ class Server:
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    @property
+    def data_bytes(self) -> int:
+        """The size of all files in the node's data directory: with SQLite, its database."""
+        found = 0
+        for each in self._data.rglob("*"):
+            with suppress(FileNotFoundError):  # SQLite removes files of its own
+                found += each.stat().st_size
+        return found
+
     def metric(self, name: str) -> float:
         """The value of one metric, such as `tocsin_store_transactions_total`.
 
         Raises `LookupError` if the node has no metric of that name.
         """
-        request = urllib.request.Request(
-            self.url + "/metrics", headers={"Authorization": "Bearer " + token("op", "admin")}
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read().decode()
-        match = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+        match = re.search(rf"^{name} (\S+)$", self.admin("/metrics"), re.MULTILINE)
         if match is None:
             raise LookupError(name)
         return float(match[1])
+
+    @property
+    def series(self) -> int:
+        """How many series the metrics have, those of histograms included."""
+        lines = self.admin("/metrics").splitlines()
+        return sum(1 for line in lines if line and not line.startswith("#"))
+
+    def admin(self, path: str) -> str:
+        """The answer to an operator's `GET` of *path*. Raises `OSError` if there is none."""
+        headers = {"Authorization": f"Bearer {token('op', 'admin')}"}
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text: str = answer.read().decode()
+        return text
 
     def wait_settled(self) -> None:
         """Wait until the store has had nothing to write for 0.3 s: the ledger is complete then."""

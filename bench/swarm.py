@@ -1,23 +1,19 @@
-"""Thousands of WebSocket clients in one process, as light as they can be made.
+"""Thousands of WebSocket clients in one process: those of `tocsin load`, without its books.
 
-A client speaks just enough of RFC 6455 to be a fair peer: real sockets, real masking bits (with a
-mask of zeros, which is legal and free), real acknowledgments. The CPU that the clients do not use
-is left to the server, which is the one that is measured.
+The CPU that the clients do not use is left to the server, which is the one that is measured.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from bench.server import token
-from tocsin.load.wire import PING, PONG, TEXT, take_frames, text_frame
+from tocsin.load.device import PUSH, SEQUENCE
+from tocsin.load.socket_client import SocketClient
 
-_PUSH = b'{"type":"push"'
-_SEQUENCE = re.compile(rb'"sequence":(\d+)')
 _CONNECTING_MAX = 200
 
 
@@ -28,68 +24,41 @@ class Address(Protocol):
     def port(self) -> int: ...
 
 
-class Peer(asyncio.Protocol):
+class Peer(SocketClient):
     """One client. The future `synced` is done when it has caught up (for a producer: when it has
     been welcomed), `lost` when its connection has ended.
     """
 
-    def __init__(self, host: str, headers: str, first: bytes, swarm: Swarm) -> None:
-        self._host = host
-        self._headers = headers
-        self._first = first
+    def __init__(self, authority: str, credential: str, hello: bytes, swarm: Swarm) -> None:
+        super().__init__(authority)
+        self._credential = credential
+        self._hello = hello
         self._swarm = swarm
-        self._buffer = bytearray()
-        self._upgraded = False
-        self.transport: asyncio.Transport | None = None
         self.synced = asyncio.get_running_loop().create_future()
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pushes = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(
-            f"GET /v1/ws HTTP/1.1\r\nHost: {self._host}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{self._headers}\r\n".encode()
-        )
+    def credential(self) -> str:
+        return self._credential
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._upgraded:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            assert self._buffer.startswith(b"HTTP/1.1 101"), bytes(self._buffer[:200])
-            del self._buffer[: end + 4]
-            self._upgraded = True
-            self.send(self._first)
-        for opcode, payload in take_frames(self._buffer):
-            if opcode == TEXT:
-                self._received(payload)
-            elif opcode == PING:
-                assert self.transport is not None
-                self.transport.write(PONG)
+    def opened(self) -> None:
+        self.send(self._hello)
 
-    def send(self, payload: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(text_frame(payload))
-
-    def close(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+    def refused(self, head: bytes) -> None:
+        raise AssertionError(head)
 
     def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
         self.lost.set_result(None)
         if not self.synced.done():
             self.synced.set_exception(ConnectionError("closed before it was synced"))
 
-    def _received(self, payload: bytes) -> None:
-        if payload.startswith(_PUSH):
+    def received(self, payload: bytes) -> None:
+        if payload.startswith(PUSH):
             self.pushes += 1
             self._swarm.pushed()
             if self._swarm.acks:
-                match = _SEQUENCE.search(payload)
+                match = SEQUENCE.search(payload)
                 assert match is not None
                 self.send(b'{"type":"ack","sequence":%b}' % match[1])
         elif not self.synced.done():
@@ -133,11 +102,11 @@ class Swarm:
         Raises `OSError` if it cannot connect, `TimeoutError` after a minute.
         """
         scope = "notify" if self.producers else ""
-        headers = f"Authorization: Bearer {token(user, scope)}\r\n"
+        credential = token(user, scope)
         first = json.dumps({"type": "hello", "device": device, **hello}).encode()
         port = self._server.port
         _, peer = await asyncio.get_running_loop().create_connection(
-            lambda: Peer(f"127.0.0.1:{port}", headers, first, self), "127.0.0.1", port
+            lambda: Peer(f"127.0.0.1:{port}", credential, first, self), "127.0.0.1", port
         )
         await asyncio.wait_for(peer.synced, 60)
         return peer
@@ -168,6 +137,6 @@ class Swarm:
 
     async def close(self) -> None:
         for peer in self.peers:
-            peer.close()
+            peer.abort()
         self.peers.clear()
         await asyncio.sleep(0)

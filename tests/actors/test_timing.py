@@ -119,9 +119,10 @@ async def test_the_answer_to_a_producer_is_timed_if_the_departure_is_known(autoj
     timing = Timing()
     timing.departed("n1")
     await pass_time(0.3)
-    timing.answered("n1", None)
-    timing.answered("unknown", None)
-    assert seen(timing.requests) == (1, 0.3)
+    timing.answered("n1", None, "batch")
+    timing.answered("unknown", None, "batch")
+    assert seen(timing.requests["batch"]) == (1, 0.3)
+    assert seen(timing.requests["http"]) == (0, 0.0)
 
 
 async def test_the_latest_departure_counts_and_old_ones_are_forgotten(autojump_clock):
@@ -152,7 +153,7 @@ async def test_a_push_on_another_node_is_timed_from_the_post_by_the_clock_of_tha
         spread = second.state.timing.pushes["bus"]
         assert spread.count == 1
         assert 0.0 <= spread.total <= 0.2
-        assert first.state.timing.requests.count == 1
+        assert first.state.timing.requests["http"].count == 1
 
 
 async def test_a_scheduled_notification_does_not_depart_when_it_is_posted(autojump_clock):

@@ -85,7 +85,7 @@ async def test_a_post_its_transaction_and_its_delivery_are_spans_of_one_trace(au
     timing.departed("n1")
     await pass_time(0.1)
     timing.pushed("n1", phone)
-    timing.answered("n1", Changed())
+    timing.answered("n1", Changed(), "http")
     await pass_time(0.2)
     timing.acknowledged("n1", phone, timing.by_transport["websocket"], trio.current_time())
 
@@ -98,14 +98,18 @@ async def test_a_post_its_transaction_and_its_delivery_are_spans_of_one_trace(au
     assert length(commit) == 0.01
     assert length(deliver) == 0.2
     assert publish.start_time_unix_nano == NOW_MS * 1_000_000 - 100_000_000
-    assert attributes_of(publish) == {"tocsin.notification": "n1", "tocsin.outcome": "changed"}
+    assert attributes_of(publish) == {
+        "tocsin.notification": "n1",
+        "tocsin.outcome": "changed",
+        "tocsin.via": "http",
+    }
     assert attributes_of(commit) == {"tocsin.commands": 3}
     assert attributes_of(deliver) == {
         "tocsin.transport": "websocket",
         "tocsin.replay": False,
         "tocsin.acknowledged": True,
     }
-    assert timing.pushes["local"].count == timing.requests.count == 1
+    assert timing.pushes["local"].count == timing.requests["http"].count == 1
 
 
 def length(span: ProtoSpan) -> float:
@@ -117,7 +121,7 @@ async def test_a_notification_that_is_not_sampled_makes_no_spans(autojump_clock)
     timing.follow("n1", None)
     timing.departed("n1")
     timing.pushed("n1", phone)
-    timing.answered("n1", Changed())
+    timing.answered("n1", Changed(), "http")
     timing.acknowledged("n1", phone, timing.by_transport["websocket"], trio.current_time())
     assert timing.tracer.take() == []
     assert timing.trace_of("n1") is None

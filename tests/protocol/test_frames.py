@@ -71,6 +71,14 @@ def test_publish_keeps_the_notification_unread():
     frame = decode_client_frame(text)
     assert isinstance(frame, Publish)
     assert bytes(frame.notification) == b'{"title": 5, "x":[]}'
+    assert frame.traceparent is None
+
+
+def test_publish_may_belong_to_a_trace_and_an_unreadable_one_is_no_fault_of_the_frame():
+    for trace in ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "x" * 5000):
+        frame = read("publish", request=1, notification={}, traceparent=trace)
+        assert isinstance(frame, Publish)
+        assert frame.traceparent == trace
 
 
 def test_refresh_and_ping():

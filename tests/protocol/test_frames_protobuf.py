@@ -53,6 +53,10 @@ CLIENT_BYTES: list[tuple[Frame, str]] = [
         {"type": "publish", "request": "r", "notification": {"title": "x"}, "idempotency_key": "k"},
         "2a150a0172120d7b227469746c65223a2278227d1a016b",
     ),
+    (
+        {"type": "publish", "request": "r", "notification": {"title": "x"}, "traceparent": "00-a"},
+        "2a180a0172120d7b227469746c65223a2278227d220430302d61",
+    ),
     ({"type": "refresh", "token": "t", "request": "r"}, "32060a0174120172"),
     ({"type": "ping"}, "3a00"),
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.publishing_kit import open_publishing
+from tocsin.actors.delivery.timing import Via
 from tocsin.actors.runtime.ref import Reply
 from tocsin.actors.spool.entries import Committal
 from tocsin.persistence.store.commands import Changed
@@ -46,10 +47,11 @@ class Watched(Publishing):
         reply: Reply[Committal],
         waited: Waited | None = None,
         trace: str | None = None,
+        via: Via = "http",
     ) -> SpanContext | None:
         self.recipients += len(draft.to.users or ())
         self.most = max(self.most, self.recipients)
-        return super().submit(principal, draft, key, reply, waited, trace)
+        return super().submit(principal, draft, key, reply, waited, trace, via)
 
     async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
         committal = await super().answer(reply, deadline)

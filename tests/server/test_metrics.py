@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.server.metrics.catalogue import METRICS, table
 from tocsin.server.metrics.exposition import exposed
-from tocsin.server.metrics.process import process_readings
+from tocsin.server.metrics.process import open_descriptors, process_readings
 from tocsin.server.metrics.readings import MetricValue
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "observing.md"
@@ -78,3 +79,13 @@ def test_the_process_is_seen_under_the_usual_names():
     text = exposed(MetricValue(name, value) for name, value in values.items()).decode()
     assert "\nprocess_cpu_seconds_total " in text
     assert "tocsin_process" not in text
+
+
+def test_descriptors_are_counted_also_where_the_kernel_does_not_say_how_many(tmp_path):
+    counted, listed = open_descriptors(), len(os.listdir("/proc/self/fd")) - 1
+    assert counted is not None
+    assert abs(counted - listed) <= 1
+    uncounted = "/proc/self/ns"  # its size is 0, as that of /proc/self/fd was before Linux 6.2
+    assert os.stat(uncounted).st_size == 0
+    assert open_descriptors(uncounted) == len(os.listdir(uncounted)) - 1
+    assert open_descriptors(str(tmp_path / "none")) is None

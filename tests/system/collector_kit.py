@@ -40,6 +40,8 @@ class CollectorServer:
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self.front = self.url
+        """The address that nodes are given, if another collector hands on to this one."""
         self._thread.start()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 import trio
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from servers.node import wait_until
 from servers.tokens import ADMIN, bearer, token
+from tests.actors.tracing_kit import attributes_of
 from tests.broker_kit import QUEUES, Queue, until_taken
 from tests.broker_servers_kit import (
     broker_kafka,
@@ -22,6 +25,7 @@ from tests.broker_servers_kit import (
     running,
 )
 from tests.persistence.brokers.test_source_faults import DURABLE, SERVERS
+from tests.system.collector_kit import CollectorServer
 from tests.system.server_kit import Server, fresh_user
 
 COUNT = 1200
@@ -30,18 +34,26 @@ COUNT = 1200
 __all__ = ["broker_kafka", "broker_rabbitmq", "broker_redis", "broker_sqs"]
 
 
+@pytest.fixture(scope="module")
+def collector() -> Iterator[CollectorServer]:
+    with CollectorServer() as collector:
+        yield collector
+
+
 @pytest.fixture(params=[*QUEUES])
-def fed(request, tmp_path) -> Iterator[tuple[Server, Any]]:
+def fed(request, tmp_path, collector: CollectorServer) -> Iterator[tuple[Server, Any]]:
     """A node that takes from a queue of its own, as the connector `orders`."""
     server_name, kind = QUEUES[request.param]
     queue = kind(request.getfixturevalue(server_name))
-    yield from serving(tmp_path, queue)
+    yield from serving(tmp_path, queue, {"trace-url": collector.url})
 
 
-def serving(directory: Path, queue: Any, **more: object) -> Iterator[tuple[Server, Any]]:
+def serving(
+    directory: Path, queue: Any, settings: dict[str, object] | None = None, **more: object
+) -> Iterator[tuple[Server, Any]]:
     tables = {"orders": queue.table() | more}
     environment = {"TOCSIN_CONNECTORS": json.dumps(tables)}
-    server = Server(directory, {"drain-time": 2}, environment=environment)
+    server = Server(directory, {"drain-time": 2, **(settings or {})}, environment=environment)
     try:
         server.start()
         yield server, queue
@@ -114,6 +126,22 @@ def test_messages_reach_the_inbox_in_order_and_poison_becomes_letters(fed):
     assert server.metric('tocsin_ingest_state{connector="orders",state="idle"}') == 1
     assert server.http.get("/readyz").json()["hops"]["connectors"] == "ok"
     server.expect_sound()
+
+
+def test_a_post_goes_on_in_the_trace_of_its_messages_header(fed, collector):
+    server, queue = fed
+    trace = secrets.token_hex(16)
+    queue.put(
+        body(fresh_user(), "traced"), headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    )
+
+    def of_this(name: str) -> list[Span]:
+        return [each for each in collector.spans(name) if each.trace_id.hex() == trace]
+
+    (publish,) = wait_until(lambda: of_this("publish"), what="the span of the post")
+    assert publish.parent_span_id.hex() == "00f067aa0ba902b7"
+    assert attributes_of(publish)["tocsin.via"] == "broker"
+    assert server.metric('tocsin_publish_seconds_count{via="broker"}') == 1
 
 
 @pytest.mark.parametrize("kind", QUEUES)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from servers.node import wait_until
+from servers.otelcol import Otelcol
 from servers.redis import BusServer
-from servers.tokens import ADMIN, bearer
+from servers.tokens import ADMIN, bearer, token
 from tests.actors.tracing_kit import attributes_of
 from tests.system.collector_kit import CollectorServer
 from tests.system.receiver_kit import OPEN, Hooks, Receiver
@@ -20,9 +23,14 @@ from tests.system.test_cluster import Pair, start_pair
 SPAN = "00f067aa0ba902b7"
 
 
-@pytest.fixture(scope="module")
-def collector() -> Iterator[CollectorServer]:
-    with CollectorServer() as collector:
+@pytest.fixture(scope="module", params=[None, pytest.param(Otelcol, marks=pytest.mark.faults)])
+def collector(request) -> Iterator[CollectorServer]:
+    """A receiver of spans: at the nodes themselves, or behind OpenTelemetry's own collector, which
+    has to understand them.
+    """
+    with CollectorServer() as collector, ExitStack() as stack:
+        if request.param is not None:
+            collector.front = stack.enter_context(request.param(collector.url)).traces_url
         yield collector
 
 
@@ -34,7 +42,7 @@ def pair(
     servers: list[Server] = []
 
     def make(**settings: object) -> Server:
-        traced = {"trace-url": collector.url, "access-log": "on", **OPEN}
+        traced = {"trace-url": collector.front, "access-log": "on", **OPEN}
         servers.append(Server(tmp_path_factory.mktemp("node"), {**settings, **traced}))
         return servers[-1].start()
 
@@ -87,6 +95,29 @@ def test_one_trace_goes_from_the_post_over_both_nodes_to_the_webhook(pair, colle
     assert all(attributes_of(each)["tocsin.acknowledged"] for each in deliveries)
     sent = {headers["traceparent"] for _, headers, _ in receiver.asked if "traceparent" in headers}
     assert {f"00-{trace}-{each.span_id.hex()}-01" for each in webhooks} <= sent
+
+
+def test_a_publish_over_a_websocket_belongs_to_the_trace_that_it_names(pair, collector):
+    first, second = pair
+    ada = fresh_user()
+    trace, named = a_trace()
+    credential = bearer(token("backend", scope="notify"))
+    with second.device(ada, "web") as there, first.connect(headers=credential) as backend:
+        there.expect_synced()
+        backend.hello("backend")
+        backend.expect_welcome()
+        backend.expect_synced()
+        backend.publish("r1", {"to": {"users": [ada]}, "title": "Hello"}, **named)
+        there.ack(there.expect_push())
+
+        def of_this(name: str) -> list[Span]:
+            return [each for each in collector.spans(name) if each.trace_id.hex() == trace]
+
+        (publish,) = wait_until(lambda: of_this("publish"), what="the span of the post")
+        (deliver,) = wait_until(lambda: of_this("deliver"), what="the span of the delivery")
+    assert publish.parent_span_id.hex() == SPAN
+    assert attributes_of(publish)["tocsin.via"] == "websocket"
+    assert deliver.parent_span_id == publish.span_id
 
 
 def test_log_lines_about_a_traced_request_have_its_ids_and_those_of_others_have_none(pair):

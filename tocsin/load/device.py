@@ -15,11 +15,12 @@ from typing import Final
 
 from tocsin.load.books import Books
 from tocsin.load.plan import LoadPlan
+from tocsin.load.socket_client import SocketClient
 from tocsin.load.target import Target
-from tocsin.load.wire import CLOSE, PING, PONG, TEXT, take_frames, text_frame
 
 PUSH: Final = b'{"type":"push"'
-_SEQUENCE: Final = re.compile(rb'"sequence":(\d+)')
+SEQUENCE: Final = re.compile(rb'"sequence":(\d+)')
+_HELLO: Final = b'{"type":"hello","device":"load"}'
 _NUMBER: Final = re.compile(rb'"load":"([^"]+)","number":(\d+)')
 _REPLAY: Final = b'"replay":true'
 _BACK_AFTER: Final = (0.05, 1.0)
@@ -29,7 +30,7 @@ _SYNC_TIMEOUT: Final = 60.0
 """Seconds."""
 
 
-class Device(asyncio.Protocol):
+class Device(SocketClient):
     """One device of *user* in the run named *run*; it lives until `stop`."""
 
     def __init__(
@@ -41,15 +42,13 @@ class Device(asyncio.Protocol):
         plan: LoadPlan,
         chance: random.Random,
     ) -> None:
+        super().__init__(target.authority)
         self.user = user
         self._run = run.encode()
         self._target = target
         self._books = books
         self._plan = plan
         self._chance = chance
-        self._buffer = bytearray()
-        self._upgraded = False
-        self._transport: asyncio.Transport | None = None
         self._stopping = self._is_cut = False
         self._returning: asyncio.Task[None] | None = None
         self.synced = asyncio.Event()
@@ -61,47 +60,21 @@ class Device(asyncio.Protocol):
 
     def cut(self) -> None:
         """Cut the connection without a word, as a phone in a tunnel does."""
-        if self._transport is not None:
+        if self.transport is not None:
             self._is_cut = True
-            self._transport.abort()
+            self.abort()
 
     def stop(self) -> None:
         """Leave, and do not come back."""
         self._stopping = True
         if self._returning is not None:
             self._returning.cancel()
-        if self._transport is not None:
-            self._transport.abort()
+        self.abort()
 
     # --- asyncio's side --------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._buffer.clear()
-        self._upgraded = False
-        token = self._target.token(self.user)
-        transport.write(
-            f"GET /v1/ws HTTP/1.1\r\nHost: {self._target.authority}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            f"Authorization: Bearer {token}\r\n\r\n".encode()
-        )
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._upgraded and not self._upgrade():
-            return
-        for opcode, payload in take_frames(self._buffer):
-            if opcode == TEXT:
-                self._take(payload)
-            elif opcode == PING:
-                self._send(PONG)
-            elif opcode == CLOSE and self._transport is not None:
-                self._transport.close()
-
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        super().connection_lost(error)
         self.synced.clear()
         if self._stopping:
             return
@@ -114,21 +87,17 @@ class Device(asyncio.Protocol):
 
     # --- The conversation ------------------------------------------------------------------------
 
-    def _upgrade(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return False
-        if not self._buffer.startswith(b"HTTP/1.1 101"):
-            # A balancer without a node, or a node that is full: come again.
-            assert self._transport is not None
-            self._transport.abort()
-            return False
-        del self._buffer[: end + 4]
-        self._upgraded = True
-        self._send(text_frame(json.dumps({"type": "hello", "device": "load"}).encode()))
-        return True
+    def credential(self) -> str:
+        return self._target.token(self.user)
 
-    def _take(self, payload: bytes) -> None:
+    def opened(self) -> None:
+        self.send(_HELLO)
+
+    def refused(self, head: bytes) -> None:
+        # A balancer without a node, or a node that is full: come again.
+        self.abort()
+
+    def received(self, payload: bytes) -> None:
         if payload.startswith(PUSH):
             self._take_push(payload)
         elif payload.startswith(b'{"type":"synced"'):
@@ -137,7 +106,7 @@ class Device(asyncio.Protocol):
             self._books.begin_session(self.user)
 
     def _take_push(self, payload: bytes) -> None:
-        sequence, found = _SEQUENCE.search(payload), _NUMBER.search(payload)
+        sequence, found = SEQUENCE.search(payload), _NUMBER.search(payload)
         if sequence is None:
             return
         if found is None or found[1] != self._run:
@@ -161,18 +130,14 @@ class Device(asyncio.Protocol):
     def _acknowledge(self, sequence: bytes, number: int | None) -> None:
         if number is not None:
             self._books.acknowledge(self.user, number)
-        self._send(text_frame(b'{"type":"ack","sequence":%b}' % sequence))
+        self.send(b'{"type":"ack","sequence":%b}' % sequence)
 
     def _acknowledge_by_id(self, payload: bytes, number: int) -> None:
-        if self._transport is None:
+        if self.transport is None:
             return
         notification = json.loads(payload)["notification"]["id"]
         self._books.acknowledge(self.user, number)
-        self._send(text_frame(json.dumps({"type": "ack", "ids": [notification]}).encode()))
-
-    def _send(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+        self.send(json.dumps({"type": "ack", "ids": [notification]}).encode())
 
     async def _return(self) -> None:
         while not self._stopping:

@@ -10,78 +10,19 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import re
 import time
 from collections.abc import Iterator
 from typing import Final
 
 from tocsin.load.books import Books
+from tocsin.load.kept_connection import KeptConnection
 from tocsin.load.plan import LoadPlan
 from tocsin.load.target import Target
 
-_LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)\r\n")
-_ANSWER_TIMEOUT: Final = 30.0
-"""Seconds to wait for an answer before the post is said again."""
 _AGAIN_AFTER: Final = (0.1, 1.0)
 """Seconds before a post is said again that was not answered, or not yet accepted."""
 _TRIES_MAX: Final = 60
 """Times that a post is said before it is given up: a minute or so, as long as a failover takes."""
-
-
-class KeptConnection(asyncio.Protocol):
-    """One kept connection to the server, with one request at a time."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._answer: asyncio.Future[int] | None = None
-        self._transport: asyncio.Transport | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a request may be sent."""
-        return self._transport is not None
-
-    async def ask(self, request: bytes) -> int:
-        """The status of the answer to *request*.
-
-        Raises `OSError` if there is none: `ConnectionResetError` or `TimeoutError`. Cancelled, the
-        connection is of no use any more, because the answer may still come.
-        """
-        if self._transport is None:
-            raise ConnectionResetError("the connection has ended")
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        try:
-            return await asyncio.wait_for(self._answer, _ANSWER_TIMEOUT)
-        except TimeoutError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Cut the connection; again is no harm."""
-        if self._transport is not None:
-            self._transport.abort()
-            self._transport = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head = self._buffer.find(b"\r\n\r\n")
-        length = _LENGTH.search(self._buffer, 0, head + 2) if head >= 0 else None
-        if length is None or len(self._buffer) < head + 4 + int(length[1]):
-            return
-        status = int(self._buffer[9:12])
-        self._buffer.clear()
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(status)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionResetError("the connection has ended"))
 
 
 class Producers:
@@ -145,7 +86,7 @@ class Producers:
                 if not connection.is_open:
                     connection = KeptConnection()
                     await self._target.connect(connection)
-                status = await connection.ask(request)
+                status = (await connection.ask(request)).status
             except OSError:
                 status = 503
             if status in (200, 201, 202):

@@ -1,7 +1,6 @@
 """Frames of a client's WebSocket (RFC 6455 §5), as light as they can be made.
 
 The mask is four zeros, which is legal and free: a load must not be dearer than what it loads.
-Used by `tocsin load` and `./dev bench`.
 """
 
 from __future__ import annotations

@@ -93,6 +93,7 @@ class Publish(_ClientFrame, frozen=True, tag="publish"):
     request: RequestId
     notification: msgspec.Raw
     idempotency_key: str | None = None
+    traceparent: str | None = None
 
 
 class Refresh(_ClientFrame, frozen=True, tag="refresh"):

@@ -72,6 +72,7 @@ PUBLISH: Final = Message(
     Field(1, "request", TEXT),
     Field(2, "notification", JSON),
     Field(3, "idempotency_key", TEXT, is_optional=True),
+    Field(4, "traceparent", TEXT, is_optional=True),
 )
 REFRESH: Final = Message(
     "Refresh", Field(1, "token", TEXT), Field(2, "request", TEXT, is_optional=True)

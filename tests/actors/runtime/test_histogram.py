@@ -21,15 +21,6 @@ def test_each_bound_counts_the_values_up_to_it(observed):
     assert abs(histogram.total - sum(observed)) < 1e-6
 
 
-def test_a_value_may_be_counted_several_times_at_once():
-    once, often = Histogram(), Histogram()
-    often.observe(0.003, 4)
-    for _ in range(4):
-        once.observe(0.003)
-    assert list(once.cumulative()) == list(often.cumulative())
-    assert once.total == often.total
-
-
 def test_a_bound_keeps_its_last_exemplar():
     histogram = Histogram((0.1, 1.0))
     for value, trace in ((0.05, "a"), (0.1, "b"), (5.0, "c")):

@@ -29,6 +29,9 @@ from tocsin.protocol.traceparent import SpanContext
 
 Path = Literal["local", "bus", "store"]
 PATHS: Final[tuple[Path, ...]] = ("local", "bus", "store")
+Via = Literal["http", "batch", "websocket", "broker"]
+"""The way on which a change came from its producer."""
+VIAS: Final[tuple[Via, ...]] = ("http", "batch", "websocket", "broker")
 
 DEPARTURES_MAX: Final = 50_000
 """Departures in a generation; two are kept. At 1 000 posts a second that is a minute and a half,
@@ -98,7 +101,7 @@ class Timing:
         self.pushes: Final = {path: Histogram() for path in PATHS}
         """From a departure to the moment when the push was handed to the transport."""
         self._local = self.pushes["local"]
-        self.requests: Final = Histogram()
+        self.requests: Final[dict[Via, Histogram]] = {via: Histogram() for via in VIAS}
         """From a departure to the answer of the producer."""
         self.by_transport: Final[dict[Transport, TransportStatistics]] = {
             transport: TransportStatistics() for transport in TRANSPORTS
@@ -137,10 +140,10 @@ class Timing:
 
     # --- Arrivals --------------------------------------------------------------------------------
 
-    def answered(self, notification: str, result: object) -> None:
+    def answered(self, notification: str, result: object, via: Via) -> None:
         """Time an answer to the producer about *notification*: the *result* is durable."""
         if (departure := self.find(notification)) is not None:
-            self.requests.observe(self._now() - departure.at)
+            self.requests[via].observe(self._now() - departure.at)
         if self.sightings is not None:
             outcome = type(result).__name__.lower()
             self.sightings.take(Sight.COMMITTED, notification, detail=outcome)

@@ -18,7 +18,7 @@ import msgspec
 import outcome
 import trio
 
-from tocsin.actors.delivery.timing import Timing
+from tocsin.actors.delivery.timing import Timing, Via
 from tocsin.actors.directory import Directory
 from tocsin.actors.publishing.awaited import Awaited
 from tocsin.actors.publishing.scheduler import (
@@ -45,6 +45,7 @@ class Submit(Request[Committal]):
     """Commit *command* and tell the recipients; answered when it is durable, in store or spool."""
 
     command: Publish | Update | Withdraw
+    via: Via = "http"
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -100,7 +101,7 @@ class NotificationActor(PromptActor[NotificationMessage]):
     def _committed(self, submit: Submit, result: outcome.Outcome[Committal]) -> None:
         if isinstance(result, outcome.Value):
             submit.reply.set(result.value)
-            self._directory.timing.answered(self._id, result.value)
+            self._directory.timing.answered(self._id, result.value, submit.via)
             if isinstance(result.value, Changed):
                 self._directory.time_known(result.value, submit.command)
         elif isinstance(result, outcome.Error):

@@ -1,7 +1,7 @@
 """How values are spread: counts by upper bound, as Prometheus takes them.
 
-One observation is a search in a tuple and two additions (0.2 µs). That of prometheus_client takes
-four times as long, which every push would pay. A histogram is used in one thread.
+One observation is a search in a tuple and two additions (0.12 µs). That of prometheus_client takes
+seven times as long, which every push would pay. A histogram is used in one thread.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Histogram:
         self.exemplars: dict[float, Exemplar] = {}
         """By upper bound, the last value of it that was exemplified."""
 
-    def observe(self, value: float, times: int = 1) -> None:
-        """Count *value*, which was seen that many *times*."""
-        self._counts[bisect_left(self._bounds, value)] += times
-        self.total += value * times
+    def observe(self, value: float) -> None:
+        """Count *value*."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
 
     def exemplify(self, value: float, trace: str, at: float) -> None:
         """Note that *value*, which was observed, is from *trace*; *at* is in Unix seconds."""

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import trio
 
 from tocsin.actors.delivery.outlet import Outlet
-from tocsin.actors.delivery.timing import CarriedSpan, Timing, TransportStatistics
+from tocsin.actors.delivery.timing import CarriedSpan, Timing, TransportStatistics, Via
 from tocsin.actors.health import StorageStatistics
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.actors.tracing.spans import Span, SpanKind
@@ -97,16 +97,16 @@ class TracedTiming(Timing):
 
     # --- What happens ----------------------------------------------------------------------------
 
-    def answered(self, notification: str, result: object) -> None:
+    def answered(self, notification: str, result: object, via: Via) -> None:
         """As `Timing`; ends the span of the post, and makes that of its transaction."""
-        super().answered(notification, result)
+        super().answered(notification, result, via)
         if (trace := self._find(notification)) is None:
             return
         now, outcome = trio.current_time(), type(result).__name__.lower()
-        self._exemplify(self.requests, trace.context, now - trace.began)
+        self._exemplify(self.requests[via], trace.context, now - trace.began)
         self._record(
             trace.context, trace.parent, "publish", SpanKind.SERVER, trace.began, now,
-            {"tocsin.notification": notification, "tocsin.outcome": outcome},
+            {"tocsin.notification": notification, "tocsin.outcome": outcome, "tocsin.via": via},
         )  # fmt: skip
         if outcome == "changed" and self.tracer.has_room():
             store, context = self.store, self.tracer.child(trace.context.trace)

@@ -40,6 +40,8 @@ METRICS: Final[tuple[Metric, ...]] = (
         "How late the event loop woke a timer, four times a second: what everything waits for "
         "besides its own work.",
     ),
+    Metric("tasks", "gauge",
+        "Tasks of the event loop. Follows `tocsin_connections`; alone, it should stand still."),
     Metric("asyncio_faults", "counter",
         "Exceptions in asyncio that no task has collected (the drivers of Postgres and Redis live "
         "there); the log has their tracebacks, one in ten seconds."),
@@ -71,7 +73,8 @@ METRICS: Final[tuple[Metric, ...]] = (
         "none: it went by itself, or its poll was answered.", ("reason",)),
     # --- Deliveries ---
     Metric("publish_seconds", "histogram",
-        "From the moment in which a node took a post or a change to its answer: it is durable."),
+        "From the moment in which a node took a post or a change to its answer: it is durable. By "
+        "the way on which it came: `http`, `batch`, `websocket`, `broker`.", ("via",)),
     Metric("publish_push_seconds", "histogram",
         "From the same moment to the push: on the node that took it (`local`), on another one that "
         "heard of it (`bus`), or by a look into the store (`store`), if there was no room before "

@@ -29,10 +29,20 @@ def process_readings() -> Iterator[tuple[str, float]]:
     yield "process_start_time_seconds", _STARTED
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     yield "process_max_fds", float("inf") if limit == resource.RLIM_INFINITY else limit
+    if (descriptors := open_descriptors()) is not None:
+        yield "process_resident_memory_bytes", resident_memory()
+        yield "process_open_fds", descriptors
+
+
+def open_descriptors(directory: str = "/proc/self/fd") -> int | None:
+    """How many descriptors the process has open; `None` where there is no /proc.
+
+    *directory* has them as its entries.
+    """
     try:
-        # Each connection is one: this is for a look now and then, not for every second.
-        descriptors = len(os.listdir("/proc/self/fd")) - 1  # the one that lists them
+        # Linux counts them since 6.2 (proc(5)); to list ten thousand takes ten milliseconds.
+        if counted := os.stat(directory).st_size:
+            return counted
+        return len(os.listdir(directory)) - 1  # the one that lists them
     except OSError:
-        return
-    yield "process_resident_memory_bytes", resident_memory()
-    yield "process_open_fds", descriptors
+        return None

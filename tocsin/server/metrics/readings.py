@@ -6,6 +6,8 @@ import platform
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import trio
+
 from tocsin import __version__
 from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.runtime.histogram import Histogram
@@ -45,6 +47,7 @@ def _of_node(services: Services) -> Iterator[MetricValue]:
     yield MetricValue("build_info", 1, release)
     yield MetricValue("loop_busy", services.loop.busy)
     yield MetricValue("loop_lag_seconds", services.loop.lag)
+    yield MetricValue("tasks", trio.lowlevel.current_statistics().tasks_living)
     yield MetricValue("asyncio_faults", services.loop_faults())
     for name, value in process_readings():
         yield MetricValue(name, value)
@@ -68,7 +71,8 @@ def _of_people(services: Services) -> Iterator[MetricValue]:
 
 def _of_deliveries(services: Services) -> Iterator[MetricValue]:
     timing = services.timing
-    yield MetricValue("publish_seconds", timing.requests)
+    for via, times in timing.requests.items():
+        yield MetricValue("publish_seconds", times, (via,))
     for path, spread in timing.pushes.items():
         yield MetricValue("publish_push_seconds", spread, (path,))
     for transport, counted in timing.by_transport.items():

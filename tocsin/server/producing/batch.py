@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
+from tocsin.actors.delivery.timing import Via
 from tocsin.actors.runtime.ref import Reply
 from tocsin.actors.spool.entries import Committal
 from tocsin.protocol.notification import Draft
@@ -308,8 +309,9 @@ class PostWindow:
         self, index: int, draft: Draft, key: str | None, waited: Waited | None
     ) -> _OnItsWay:
         reply: Reply[Committal] = Reply()
+        via: Via = "batch" if waited is None else "broker"
         try:
-            self._publishing.submit(self._principal, draft, key, reply, waited, self._trace)
+            self._publishing.submit(self._principal, draft, key, reply, waited, self._trace, via)
         except Refused as error:
             reply.fail(error)
         deadline = self._publishing.new_deadline()

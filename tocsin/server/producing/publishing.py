@@ -16,6 +16,7 @@ import outcome
 import trio
 from structlog.contextvars import bind_contextvars
 
+from tocsin.actors.delivery.timing import Via
 from tocsin.actors.publishing.notifications import Submit
 from tocsin.actors.runtime.errors import ActorError
 from tocsin.actors.runtime.ref import PipedReply, Reply
@@ -116,6 +117,7 @@ class Publishing:
         body: bytes,
         key: str | None,
         done: Callable[[Published | Refused], None],
+        trace: str | None = None,
     ) -> None:
         """As `publish`, but calls *done* with the answer instead of making somebody wait."""
 
@@ -126,14 +128,18 @@ class Publishing:
                 done(storage_problem(error))
 
         principal.require_scope("notify")
-        self.submit(principal, decode(Draft, body), key, PipedReply(settle))
+        reply = PipedReply(settle)
+        self.submit(principal, decode(Draft, body), key, reply, trace=trace, via="websocket")
 
     async def change(
         self, principal: Principal, command: Update | Withdraw
     ) -> Changed | Replayed | Spooled:
-        """Have *command*, which may have a name (`once`), carried out. Raises as `update`."""
+        """Have *command* of a broker, which may have a name (`once`), carried out.
+
+        Raises as `update`.
+        """
         principal.require_scope("notify")
-        return await self._change(command.notification, command)
+        return await self._change(command.notification, command, "broker")
 
     async def update(
         self, principal: Principal, notification: str, patch: Patch, if_match: str | None
@@ -167,6 +173,7 @@ class Publishing:
         reply: Reply[Committal],
         waited: Waited | None = None,
         trace: str | None = None,
+        via: Via = "http",
     ) -> SpanContext | None:
         """Hand the notification to its actor, for `answer`. Raises `Refused`, `Forbidden`.
 
@@ -197,7 +204,7 @@ class Publishing:
             command = _kept_longer(in_time(command, now_ms), waited.key_longer_ms)
             trace = waited.trace
         span = self._services.timing.follow(notification, trace)
-        self._submit(notification, Submit(command=command, reply=reply))
+        self._submit(notification, Submit(command=command, reply=reply, via=via))
         return span
 
     def new_deadline(self) -> float:
@@ -222,10 +229,10 @@ class Publishing:
             raise storage_problem(error) from None
 
     async def _change(
-        self, notification: str, command: Update | Withdraw
+        self, notification: str, command: Update | Withdraw, via: Via = "http"
     ) -> Changed | Replayed | Spooled:
         reply: Reply[Committal] = Reply()
-        self._submit(notification, Submit(command=command, reply=reply))
+        self._submit(notification, Submit(command=command, reply=reply, via=via))
         result = await self.answer(reply, self.new_deadline())
         match result:
             case Changed() | Replayed() | Spooled():

@@ -152,7 +152,11 @@ class WebSocketSession:
                 detail = f"More than {_PUBLISHES_MAX} publishes wait for their answer."
                 raise refuse("rate_limited", detail)
             self._publishing.publish_soon(
-                self._principal, bytes(frame.notification), frame.idempotency_key, done
+                self._principal,
+                bytes(frame.notification),
+                frame.idempotency_key,
+                done,
+                frame.traceparent,
             )
         except Refused as error:
             done(error)

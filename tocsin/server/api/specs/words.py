@@ -288,6 +288,7 @@ FIELDS_OF: Final[dict[tuple[str, str], str]] = {
     ("PublishSpooled", "recipients"): "Users whom it is for; `null` for a topic, and for all.",
     ("Published", "recipients"): "Users whom it is for, muted or not.",
     ("Publish", "notification"): "What to post.",
+    ("Publish", "traceparent"): "As the header of a post; what cannot be read is ignored.",
     ("Readiness", "status"): "`ok`, `degraded` (works, and is late) or `not_ready`.",
     ("Recipients", "topic"): "Everybody who is in this topic when it is delivered.",
     ("Recipients", "users"): "These users, whether they have ever been here or not.",
