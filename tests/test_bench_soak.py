@@ -36,11 +36,11 @@ def hour(*, memory_step: int = 0) -> list[Minute]:
     return [FIRST, *minutes]
 
 
-def test_what_fills_in_the_beginning_and_then_stands_still_does_not_grow():
+def test_memory_that_fills_in_the_beginning_and_then_stands_still_does_not_grow():
     assert list(grown(hour())) == []
 
 
-def test_what_goes_on_growing_is_named_with_its_figures():
+def test_memory_that_goes_on_growing_is_named_with_its_figures():
     (found,) = grown(hour(memory_step=512 * 1024))
     assert found.startswith("memory: ")
 
