@@ -1,4 +1,4 @@
-"""What a load needs, and which part is full first: computed from what the benchmarks measured.
+"""The parts that a load needs, and the one that is full first, computed from measured costs.
 
 Prints a table in Markdown; --html writes a page with charts, which fetches nothing.
 """

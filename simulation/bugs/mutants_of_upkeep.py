@@ -48,7 +48,8 @@ def _serve_what_is_below_the_horizon(choose_start: Original) -> Original:
 def _go_on_below_the_horizon(choose_start: Original) -> Original:
     def trusting(requested: Any, epoch: str, state: Any) -> Start:
         chosen: Start = choose_start(requested, epoch, state)
-        if chosen.reset == "horizon" and requested is None:
+        is_stored = requested is None or not requested.acknowledges
+        if chosen.reset == "horizon" and is_stored and state.stored is not None:
             return Start(min(state.stored, state.head), None, resumed=True)
         return chosen
 
