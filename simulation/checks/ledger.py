@@ -181,6 +181,9 @@ class Ledger(Check):
             # The cursor also passes changes that were left out because they had ended; and a change
             # that was pushed but not read, if it had been replaced when the device came back.
             is_past = acknowledged < last and acknowledged <= device.through
+            # A session before the store forgot the device may write a line of a change behind which
+            # the device began anew.
+            is_past = is_past or acknowledged <= (device.start or 0)
             is_past = is_past or self._is_spared(device, user, id_)
             if not (is_over or is_past) and device.said.get(id_, 0) < acknowledged:
                 said = device.said.get(id_)
