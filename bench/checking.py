@@ -24,6 +24,7 @@ from typing import Final, NamedTuple, TypeAlias
 from bench.measuring import Row
 from bench.runner import Databases, allow_many_files, databases
 from bench.scenarios import SCENARIOS
+from servers.archives import unpack
 
 DEARER: Final = 1.05
 """The ratio of a cost to that of the commit before, beyond which the check fails."""
@@ -102,7 +103,7 @@ def commit_before() -> Iterator[Path]:
     packed = _git("archive", "HEAD" if changed else "HEAD~1", "tocsin")
     with tempfile.TemporaryDirectory(prefix="tocsin-before-") as directory:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(directory, filter="data")
+            unpack(archive, Path(directory))
         yield Path(directory)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from servers.archives import unpack
 from servers.machine import free_port
 from servers.node import wait_until
 from tocsin import __version__
@@ -61,7 +62,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     [archive] = place.glob("*.tar.gz")
     with tarfile.open(archive) as file:
-        file.extractall(place, filter="data")
+        unpack(file, place)
     return place / archive.name.removesuffix(".tar.gz")
 
 

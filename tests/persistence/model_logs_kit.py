@@ -167,11 +167,9 @@ class ModelOfLogs(ModelState):
         target = self.notifications.get(command.notification)
         if target is None:
             return NotFound()
-        if target.standing == "scheduled":
-            target.standing = "withdrawn"
-        if target.standing != "active":
+        before, target.standing = target.standing, "withdrawn"
+        if before != "active":
             return self.changed(target)
-        target.standing = "withdrawn"
         return self.tell(target, "withdrawn", command.now_ms)
 
     def tell(self, target: Notification, change: str, at: int) -> Changed:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, sco
 LAST = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 LASTING = {
     *("/v1/inbox/stream", "/v1/inbox/changes"),
-    *("/v1/receipts", "/v1/receipts/stream"),
+    *("/v1/receipts", "/v1/receipts/stream", "/v1/admin/events"),
 }
 
 

@@ -206,7 +206,7 @@ class Spectators:
     def repeat(self) -> None:
         """Tell the other nodes that somebody still looks on here."""
         if self.bus is not None:
-            for user in {each.user for each in self._here.values()}:
+            for user in dict.fromkeys(each.user for each in self._here.values()):
                 self.bus.say_to_all(Spectating(user))
 
 

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode
 
 MASK: Final = "********"
 """In the place of a secret, whatever its length."""
@@ -107,7 +107,12 @@ def parse_postgres(text: str) -> PostgresAddress:
     _check_tls(options)
     _check_role(options, several="," in places)
     entry = quote(user, safe="") + (":" + quote(password, safe="") if password else "")
-    netloc = f"{entry}@{places}" if entry else places
+    if "," in places and "[" in places:
+        # The driver takes addresses apart with `urlsplit`, see `_parts`.
+        options["host"], places_said = places, ""
+    else:
+        places_said = places
+    netloc = f"{entry}@{places_said}" if entry else places_said
     dsn = f"postgresql://{netloc}/{quote(database, safe='')}"
     if options:
         dsn += "?" + urlencode(options, quote_via=quote)
@@ -118,16 +123,17 @@ def _parts(text: str) -> tuple[str, str, str, str]:
     """Login, hosts, path and query. An `@` anywhere but before the hosts means that a password
     was not percent-encoded; taking it for something else would show a part of it.
     """
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise ValueError("is not a well-formed address") from None
-    login, _, hosts = parts.netloc.rpartition("@")
-    if "@" in login + parts.path + parts.query or parts.fragment or text.endswith("#"):
+    # Not by `urlsplit`: newer releases of it refuse an IPv6 address that is one of several hosts.
+    # As it does, this takes no account of the ends of lines that a file or a shell has left.
+    rest, hash_, _ = re.sub(r"[\t\r\n]", "", text).partition("://")[2].partition("#")
+    rest, _, query = rest.partition("?")
+    netloc, slash, path = rest.partition("/")
+    login, _, hosts = netloc.rpartition("@")
+    if hash_ or "@" in login + path + query:
         raise ValueError(
             "is not a well-formed address: @ : / ? # in a name or password are percent-encoded"
         )
-    return login, hosts, parts.path, parts.query
+    return login, hosts, slash + path, query
 
 
 def _options(query: str) -> dict[str, str]:

@@ -24,4 +24,5 @@ CONSOLE_WORDS: Final[dict[tuple[str, str], str]] = {
     ("Explanation", "says"): "A sentence about the notification and the user.",
     ("Explanation", "devices"): "A sentence for each of the user's devices.",
     ("DeviceExplanation", "says"): "A sentence about the device.",
+    ("ActorTree", "nodes"): "The nodes whose actors can be asked for.",
 }
