@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import msgspec
+import pytest
 
 from tocsin.protocol.receipts import (
     EVERYTHING,
     Filter,
     Receipt,
     ReceiptKind,
+    correlation_of,
     names_in,
     receipt_json,
 )
@@ -47,3 +49,19 @@ def test_a_receipt_is_known_by_its_place_and_carries_its_detail_as_json():
     assert read["detail"] == {"reason": "é"}
     without = msgspec.structs.replace(receipt, detail=None)
     assert json.loads(receipt_json(without, "e1"))["detail"] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "correlation"),
+    [
+        ("accepted", '{"correlation":"order-7"}', "order-7"),
+        ("refused", '{"code":"invalid","correlation":"order-7"}', "order-7"),
+        ("accepted", '{"correlation":""}', None),
+        ("accepted", "{}", None),
+        ("accepted", None, None),
+        ("dead", '{"correlation":"order-7"}', None),
+    ],
+)
+def test_an_answer_names_the_message_that_it_answers(kind, detail, correlation):
+    receipt = Receipt(1, kind, "n1", None, None, None, None, AT, detail)
+    assert correlation_of(receipt) == correlation
