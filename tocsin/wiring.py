@@ -78,6 +78,7 @@ def make_store(settings: Settings, world: World) -> Store:
         pool_size=settings.pool_size,
         command_timeout=settings.store_timeout,
         entropy=world.entropy,
+        footprints=settings.redis is not None,
     )
 
 

@@ -135,7 +135,8 @@ class Convergence(Check):
         The next look into the store finds it (docs/cluster.md), or the next poll; `brought` judges
         how soon a user gets what the bus has not lost.
         """
-        is_noisy = self.history.troubles.touch_by(self.now - _LOOK, self.now, "bus", "bus_noisy")
+        kinds = "bus_noisy", "bus_silent"
+        is_noisy = self.history.troubles.touch_by(self.now - _LOOK, self.now, "bus", *kinds)
         pausing = {
             device.user
             for device in self.devices

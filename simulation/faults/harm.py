@@ -181,6 +181,9 @@ class Harm:
     def _bus_noisy(self, fault: Fault) -> Mend:
         return self._set(self._cluster.broker, fault.how, fault.amount, 0.0)
 
+    def _bus_silent(self, fault: Fault) -> Mend:
+        return self._set(self._cluster.broker, "silenced", fault.amount, 0.0)
+
     def _bus_wiped(self, fault: Fault) -> Mend | None:
         broker = self._cluster.broker
         # The spool is the broker's data, and it is no promise that it survives an operator's

@@ -56,6 +56,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     disk_full: float = 0.15
     bus_away: float = 0.4
     bus_noisy: float = 0.3
+    bus_silent: float = 0.2
     bus_wiped: float = 0.1
     deaf: float = 0.3
     dark: float = 0.1
@@ -76,7 +77,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
 CALM: Final = Faults().without(*Faults.__struct_fields__)
 
-_ALONE_NEVER: Final = ("bus_away", "bus_noisy", "bus_wiped", "deaf", "dark", "rolled")
+_ALONE_NEVER: Final = (
+    *("bus_away", "bus_noisy", "bus_silent", "bus_wiped", "deaf", "dark", "rolled"),
+)
 """Kinds that need a second node."""
 
 CRASHING: Final = (
@@ -193,6 +196,11 @@ def _bus_noisy(chance: Chance, at: float, plan: Plan) -> _Drawn:
     return [Fault(at=at, kind="bus_noisy", lasts=lasts, amount=amount, how=how)]
 
 
+def _bus_silent(chance: Chance, at: float, plan: Plan) -> _Drawn:
+    lasts, amount = _spread(chance, 5.0, 60.0), _spread(chance, 0.1, 1.0)
+    return [Fault(at=at, kind="bus_silent", lasts=lasts, amount=amount)]
+
+
 def _bus_wiped(chance: Chance, at: float, plan: Plan) -> _Drawn:
     return [Fault(at=at, kind="bus_wiped")]
 
@@ -265,6 +273,7 @@ _DRAW: Final[dict[str, Callable[[Chance, float, Plan], _Drawn]]] = {
     "disk_full": _disk_full,
     "bus_away": _bus_away,
     "bus_noisy": _bus_noisy,
+    "bus_silent": _bus_silent,
     "bus_wiped": _bus_wiped,
     "deaf": _deaf,
     "dark": _dark,

@@ -16,13 +16,15 @@ from simulation.world.chance import Chance
 from simulation.world.scheduling import Process
 from simulation.world.store_way import StoreWay
 from simulation.world.timeline import Timeline
+from simulation.world.transaction_ids import TransactionIds
 from tocsin.persistence.bus import Appended, BusUnavailable, Said, SpoolDraft, SpoolEntry
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.persistence.bus.memory_spool import MemorySpool
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 from tocsin.persistence.store import StoreUnavailable
-from tocsin.persistence.store.asking import Command
+from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.results import Result
+from tocsin.protocol.envelopes import CONTROL
 
 T = TypeVar("T")
 
@@ -59,7 +61,8 @@ class SharedStore(SqliteStore):
     """The store of all nodes; it stays open when one of them closes its way to it."""
 
     def __init__(self, chance: Chance) -> None:
-        super().__init__(MEMORY, inline=True, entropy=chance.randbytes)
+        super().__init__(MEMORY, inline=True, entropy=chance.randbytes, footprints=True)
+        self._ids = TransactionIds(chance)
         self.health = StoreHealth()
         self.transactions = 0
         """The number of transactions that nodes have asked for."""
@@ -67,6 +70,14 @@ class SharedStore(SqliteStore):
     async def _call(self, work: Callable[[], T]) -> T:
         # Without the checkpoint of `SqliteStore`: a node waits in `FaultyStoreWay` instead.
         return self._guarded(work)
+
+    def _write(self, commands: Sequence[Command[Any]]) -> list[Result]:
+        results = super()._write(commands)
+        self._ids.give_out(self._connected())
+        return results
+
+    def _read(self, queries: Sequence[Query[Any]]) -> list[Any]:
+        return [self._ids.seen(answer) for answer in super()._read(queries)]
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Committed rows, for the checks; the query takes no time and disturbs no node."""
@@ -153,6 +164,8 @@ class SimulatedBroker(MemoryBroker):
         """By node (`""` for all nodes), how the broker is away; as in `StoreHealth.away`."""
         self.lost = 0.0
         """The probability that a message does not reach a node."""
+        self.silenced = 0.0
+        """The same for all messages but those that all nodes hear: no node notices it."""
         self.doubled = 0.0
         """The probability that a message reaches a node twice."""
         self.delayed = 0.0
@@ -184,10 +197,14 @@ class SimulatedBroker(MemoryBroker):
     def tell(self, said: Said) -> None:
         """Send *said* to each process that hears it, and that still does when it arrives."""
         for process in self._buses:
-            if self.hears(process) and not (self.lost and self._chance.happens(self.lost)):
+            if self.hears(process) and not self._is_lost(said):
                 self._send(process, said)
                 if self.doubled and self._chance.happens(self.doubled):
                     self._send(process, said)
+
+    def _is_lost(self, said: Said) -> bool:
+        lost = self.lost if said.channel == CONTROL else max(self.lost, self.silenced)
+        return lost > 0.0 and self._chance.happens(lost)
 
     async def reach(self, node: str) -> None:
         """Make a round trip. Raises `BusUnavailable` if *node* cannot reach the broker by then."""

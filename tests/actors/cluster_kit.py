@@ -11,7 +11,6 @@ from tests.actors.clock_kit import pass_time
 from tests.actors.node_kit import Node, NodeParts, SharedStore, seals_of_the_nodes
 from tocsin.actors.cluster.reconciler import HASTE
 from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
-from tocsin.persistence.bus import Bus, Spool
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.seals import Seals
@@ -61,7 +60,7 @@ async def a_cluster(*names: str, resend_delay: float = 1000.0) -> AsyncIterator[
                 await tree.stop_child(f"{name}/{part}", 1.0)
 
 
-def replace(port: Bus | Spool, **methods: Any) -> None:
+def replace(port: object, **methods: Any) -> None:
     """Let *port* do something else from now on."""
     for name, method in methods.items():
         setattr(port, name, method)

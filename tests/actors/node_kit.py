@@ -74,7 +74,7 @@ class SharedStore(SqliteStore):
     """One store for all nodes; closed when the test is over, not with the first of them."""
 
     def __init__(self) -> None:
-        super().__init__(":memory:", inline=True, entropy=bytes)
+        super().__init__(":memory:", inline=True, entropy=bytes, footprints=True)
 
     async def aclose(self) -> None:
         return

@@ -22,7 +22,7 @@ AnyStore = SqliteStore | PostgresStore
 class Database(Protocol):
     """Where stores live, and a back door for what the port does not offer."""
 
-    def store(self, *, limits: ScriptLimits = LIMITS) -> AnyStore:
+    def store(self, *, limits: ScriptLimits = LIMITS, footprints: bool = False) -> AnyStore:
         """Another store on this same database, not yet open."""
 
     def running(self) -> AbstractAsyncContextManager[None]:
@@ -38,8 +38,8 @@ class SqliteFile:
         self.path = path
         self.inline = inline
 
-    def store(self, *, limits: ScriptLimits = LIMITS) -> SqliteStore:
-        return SqliteStore(self.path, inline=self.inline, limits=limits)
+    def store(self, *, limits: ScriptLimits = LIMITS, footprints: bool = False) -> SqliteStore:
+        return SqliteStore(self.path, inline=self.inline, limits=limits, footprints=footprints)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

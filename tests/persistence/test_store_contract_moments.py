@@ -12,6 +12,7 @@ import trio
 from tests.persistence.desk_kit import ALL_BUT_ARCHIVED, START_OF_TIME, Desk, positions
 from tocsin.persistence.store.asking import Query
 from tocsin.persistence.store.commands import Counters
+from tocsin.persistence.store.footprints import ReadFootprints
 from tocsin.persistence.store.ingest_commands import FindIngest, ListIngest, ReadConnector
 from tocsin.persistence.store.letter_commands import (
     FindReceiptLetter,
@@ -56,6 +57,7 @@ def questions(notification: str) -> list[Query[Any]]:
         *[InboxPage("ann", states, None, 10, None, 1) for states in lists],
         FindInboxItem("ann", notification, 1),
         FindHead("ann"),
+        ReadFootprints((0, 0), 10),
         FindNotification(notification),
         ReadDeliveries(notification, 10, None),
         ListDevices("ann"),

@@ -69,7 +69,7 @@ def test_a_node_alone_is_not_hurt_where_it_has_nothing():
     kinds = {fault.kind for fault in draw(1, Faults(), Plan(nodes=1, duration=3600.0))}
 
     assert "killed" in kinds
-    assert not kinds & {"bus_away", "bus_noisy", "bus_wiped", "deaf"}
+    assert not kinds & {"bus_away", "bus_noisy", "bus_silent", "bus_wiped", "deaf"}
 
 
 def test_a_fault_is_told_in_one_line():

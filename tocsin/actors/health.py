@@ -101,9 +101,10 @@ class BusStatistics:
     *said* and *heard* count envelopes, *dropped* the envelopes for which the outbox had no room,
     *unreadable* those of this cluster that this release does not know. *found* counts users whose
     log was further than this node had been told, because the news did not come over the bus in
-    time. *seconds* spreads the time from a sign of life that the node gave to its hearing it.
-    *refused* counts values in Redis that this cluster did not write, by their kind and by the
-    reason for which they were refused.
+    time. *held* is for how many seconds an open transaction has kept looks from going on.
+    *seconds* spreads the time from a sign of life that the node gave to its hearing it. *refused*
+    counts values in Redis that this cluster did not write, by their kind and by the reason for
+    which they were refused.
     """
 
     said: int = 0
@@ -115,6 +116,7 @@ class BusStatistics:
     losses: int = 0
     reconciliations: int = 0
     found: int = 0
+    held: float = 0.0
     seconds: Histogram = field(default_factory=Histogram)
     refused: Mapping[tuple[str, str], int] = field(default_factory=dict)
 

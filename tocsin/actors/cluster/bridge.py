@@ -105,6 +105,7 @@ class ClusterBridge(TableWorker):
             users,
             topics,
             state.status.statistics,
+            state.entropy,
             hurried=lambda: self._is_uncertain,
             looked=lambda began: state.freshness.looked(began, trio.current_time()),
         )

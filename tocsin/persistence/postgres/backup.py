@@ -27,7 +27,7 @@ from tocsin.persistence.postgres.connection import (
 )
 from tocsin.persistence.store import StoreFailed
 from tocsin.persistence.upkeep.files import whole_file
-from tocsin.persistence.upkeep.tables import MIGRATIONS, TABLES, Contents, Unsuitable
+from tocsin.persistence.upkeep.tables import FLEETING, MIGRATIONS, TABLES, Contents, Unsuitable
 
 DIALECT: Final = "postgres"
 MAGIC: Final = b"PGDMP"
@@ -35,6 +35,8 @@ MAGIC: Final = b"PGDMP"
 
 # A line of `pg_restore --list`, such as "218; 1259 16404 TABLE public meta tocsin_owner".
 _META: Final = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) meta ", re.MULTILINE)
+_FUNCTION: Final = "\nCREATE FUNCTION "
+_QUOTE: Final = "$$"
 _SAID_MAX: Final = 2000
 """Bytes of what a tool complains of: its first lines name the cause."""
 
@@ -49,6 +51,7 @@ def back_up(url: str, target: Path) -> Contents:
     with whole_file(target) as partial:
         options = ["--format=custom", "--no-owner", "--no-privileges", "--no-password"]
         named = [f"--table={table}" for table in tables]
+        named += [f"--exclude-table-data=*.{table}" for table in FLEETING]
         _run("pg_dump", [*options, *named, f"--file={partial}", f"--dbname={place}"], environment)
         _check(partial)
         return contents._replace(bytes=partial.stat().st_size)
@@ -65,12 +68,26 @@ def restore(
     former = asyncio.run(_find_former(url, replace=replace))
     # Not pg_restore's --clean, which leaves tables that were made after the backup.
     first = f"DROP TABLE {', '.join(former)};\n" if former else ""
+    first += _functions(schema)
     epoch = migrations.epoch_from(entropy(migrations.EPOCH_LENGTH))
     # In the same transaction, so that no node sees the restored data with the former epoch.
     renewed = f"UPDATE {schema}.meta SET value = '{epoch}' WHERE name = 'epoch';\n"
     _replay(url, backup, first, renewed)
     contents, _ = asyncio.run(_survey(url))
     return contents, None
+
+
+def _functions(schema: str) -> str:
+    """Statements that make the functions of our triggers in *schema*, which is quoted.
+
+    `pg_dump` leaves functions out where it is told which tables to dump.
+    """
+    made = []
+    for migration in migrations.known(DIALECT):
+        for function in migration.sql.split(_FUNCTION)[1:]:
+            head, body, _ = function.split(_QUOTE, 2)
+            made.append(f"CREATE OR REPLACE FUNCTION {schema}.{head}{_QUOTE}{body}{_QUOTE};\n")
+    return "".join(made)
 
 
 def _replay(url: str, backup: Path, first: str, last: str) -> None:

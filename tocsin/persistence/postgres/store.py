@@ -67,7 +67,8 @@ class PostgresStore(Opened):
     At most *pool_size* calls run at once; further calls wait. A call that has not ended after
     *command_timeout* seconds, waiting included, raises `StoreUnavailable`. A cancelled call ends
     its connection. *entropy* gives random bytes for the epoch and the secret of a new database.
-    *link* are the operator's wishes for connections, and *limits* bound a transaction.
+    *link* are the operator's wishes for connections, and *limits* bound a transaction. It leaves
+    *footprints* if other nodes write to this database too.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class PostgresStore(Opened):
         entropy: Callable[[int], bytes] = os.urandom,
         link: Link | None = None,
         limits: ScriptLimits = LIMITS,
+        footprints: bool = False,
     ) -> None:
         super().__init__()
         link = link or Link()
@@ -90,6 +92,7 @@ class PostgresStore(Opened):
         self._timeout = command_timeout
         self._entropy = entropy
         self._limits = limits
+        self._footprints = footprints
         self._sql = {
             name: (
                 sql,
@@ -114,7 +117,9 @@ class PostgresStore(Opened):
         async def work(connection: Connection) -> list[Result]:
             begin = (*connection.beginning, _HURRY) if hurried else connection.beginning
             return await self._transaction(
-                connection, lambda: write(commands, self.epoch, self._limits), begin
+                connection,
+                lambda: write(commands, self.epoch, self._limits, footprints=self._footprints),
+                begin,
             )
 
         return await self._call(work, self._timeout)
@@ -302,6 +307,9 @@ def _settings(command_timeout: float) -> Mapping[str, str]:
         "array_nulls": "on",
         "standard_conforming_strings": "on",
         "lock_timeout": patience,
+        # Our transactions leave a footprint, or there is no other node to want it. For those of
+        # other programs a trigger leaves one.
+        "tocsin.footprints": "on",
         # The call has given up by then, so the server need not work on. And a frozen node with an
         # open transaction must not keep its locks from all other nodes.
         "statement_timeout": limit,

@@ -17,12 +17,14 @@ from tocsin.persistence.scripts import outgoing_letters as letter_scripts
 from tocsin.persistence.scripts import receipts as receipt_scripts
 from tocsin.persistence.scripts import sinks as sink_scripts
 from tocsin.persistence.scripts.addresses import addresses
+from tocsin.persistence.scripts.footprints import footprint_pages
 from tocsin.persistence.scripts.lists import Answers, Numbered, by_number
 from tocsin.persistence.scripts.rows import NO_BOUND, content_of_row
 from tocsin.persistence.scripts.sends import sends
 from tocsin.persistence.scripts.statements import Row, Rows, Script, pick, run
 from tocsin.persistence.store.asking import Query
 from tocsin.persistence.store.commands import Counters, NotFound
+from tocsin.persistence.store.footprints import ReadFootprints
 from tocsin.persistence.store.ingest_commands import (
     FindIngest,
     ListIngest,
@@ -294,4 +296,5 @@ _SCRIPTS: dict[type[Any], Any] = {
     FindReceiptLetter: letter_scripts.receipt_letter,
     ListSinks: sink_scripts.sinks,
     ListSinkLetters: sink_scripts.sink_letters,
+    ReadFootprints: footprint_pages,
 }

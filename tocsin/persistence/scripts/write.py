@@ -21,6 +21,7 @@ from typing import Any, Final
 from tocsin.persistence.scripts.addresses import change_addresses
 from tocsin.persistence.scripts.devices import acknowledge, attach, remove_devices
 from tocsin.persistence.scripts.escalating import escalate
+from tocsin.persistence.scripts.footprints import keep_footprints, leaving
 from tocsin.persistence.scripts.ingest import change_ingest, note_accepted
 from tocsin.persistence.scripts.keys import change_keys
 from tocsin.persistence.scripts.ledger import ends_in, record
@@ -46,6 +47,7 @@ from tocsin.persistence.store.escalation_commands import (
     SetAddress,
     SettleSends,
 )
+from tocsin.persistence.store.footprints import BeginLife, ForgetFootprints
 from tocsin.persistence.store.ingest_commands import (
     BuryMessages,
     SetConnector,
@@ -102,6 +104,7 @@ _SINKS: Final = (
     *(CreateSink, DeclareSink, ChangeSink, DeleteSink, FollowReceipts, ClaimSinks, SaveProgress),
     SettleSinkLetter,
 )
+_FOOTPRINTS: Final = (BeginLife, ForgetFootprints)
 _OF_DEVICES: Final = (Record, Acknowledge, Attach, RemoveDevice)
 """In the order in which they run."""
 _AFTER_RECORDS: Final = _OF_DEVICES[1:]
@@ -140,9 +143,23 @@ class _Gathered:
 
 
 def write(
-    commands: Sequence[Command[Any]], epoch: str, limits: ScriptLimits = LIMITS
+    commands: Sequence[Command[Any]],
+    epoch: str,
+    limits: ScriptLimits = LIMITS,
+    *,
+    footprints: bool = False,
 ) -> Script[list[Result]]:
-    """Run *commands*; their results, in the same order. *epoch* is the store's."""
+    """Run *commands*; their results, in the same order. *epoch* is the store's.
+
+    With *footprints* the transaction leaves one, for other nodes on this store.
+    """
+    script = _write(commands, epoch, limits)
+    return leaving(script) if footprints else script
+
+
+def _write(
+    commands: Sequence[Command[Any]], epoch: str, limits: ScriptLimits
+) -> Script[list[Result]]:
     results: list[Result] = [Done()] * len(commands)
     facts: Facts = []
     lines = [each for each in commands if isinstance(each, Record)]
@@ -179,6 +196,7 @@ def write(
         yield from change_keys(of(*_KEYS), results)
         yield from change_ingest(of(*_INGEST), results, facts)
         yield from change_sinks(of(*_SINKS), results, facts)
+        yield from keep_footprints(of(*_FOOTPRINTS), results)
     yield from append(facts)
     return results
 

@@ -96,7 +96,8 @@ class SqliteStore(Opened):
 
     With *inline*, all work runs in the calling task. That blocks the event loop, but the same calls
     take the same steps, as simulation needs. *path* may then be `":memory:"`. *entropy* gives
-    random bytes for the epoch and the secret of a new database. *limits* bound a transaction.
+    random bytes for the epoch and the secret of a new database. *limits* bound a transaction, which
+    leaves *footprints* if other nodes write to this store too.
     """
 
     def __init__(
@@ -106,12 +107,14 @@ class SqliteStore(Opened):
         inline: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
         limits: ScriptLimits = LIMITS,
+        footprints: bool = False,
     ) -> None:
         super().__init__()
         self._path = os.fspath(path)
         self._inline = inline
         self._entropy = entropy
         self._limits = limits
+        self._footprints = footprints
         self._statements = _statements()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -202,7 +205,9 @@ class SqliteStore(Opened):
 
     def _write(self, commands: Sequence[Command[Any]]) -> list[Result]:
         return self._run_script(
-            "IMMEDIATE", write(commands, self.epoch, self._limits), self._check_file
+            "IMMEDIATE",
+            write(commands, self.epoch, self._limits, footprints=self._footprints),
+            self._check_file,
         )
 
     def _read(self, queries: Sequence[Query[Any]]) -> list[Any]:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from tocsin.persistence import migrations
-from tocsin.persistence.upkeep.tables import TABLES, Unsuitable
+from tocsin.persistence.upkeep.tables import FLEETING, TABLES, Unsuitable
 
 Row = tuple[Any, ...]
 
@@ -26,6 +26,8 @@ BATCH: Final = 2000
 
 NOT_COPIED: Final = ("schema", "probe")
 """Rows of `meta` that belong to a database and not to its data, by name."""
+
+_COPIED: Final = tuple(table for table in TABLES if table not in FLEETING)
 
 NOT_FRESH: Final = {
     "topics": "NOT (topic = '*' AND head = 0 AND subscribers = 0)",
@@ -112,7 +114,7 @@ async def copy_all(
         for table in NOT_FRESH:
             await target.delete(table, "1 = 1")
         await target.delete("meta", _condition("meta"))
-        copied = [await _copy_table(source, target, table) for table in TABLES]
+        copied = [await _copy_table(source, target, table) for table in _COPIED]
         await target.set_last_letter(await source.last_letter())
         for each in copied:
             found = await _account(target, each.table)
@@ -151,13 +153,13 @@ async def _check_schemas(source: Side, target: Side) -> None:
             else "The source is of a newer release"
         )
         raise Unsuitable(wrong, "bring it up to date first (`migrate`), with this same release")
-    for table in TABLES:
+    for table in _COPIED:
         if await source.columns(table) != await target.columns(table):
             raise Unsuitable(f"The columns of {table} differ", "please report it")
 
 
 async def _check_empty(target: Side) -> None:
-    for table in TABLES:
+    for table in _COPIED:
         condition = NOT_FRESH.get(table, "1 = 1")
         if table != "meta" and (count := await target.count(table, condition)):
             raise Unsuitable(

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from tocsin.persistence.upkeep.tables import TABLES
+from tocsin.persistence.upkeep.tables import FLEETING, TABLES
 
 FORGOTTEN: Final = "forgotten"
 """Stands in place of the credential of a forgotten user who posted a notification."""
@@ -158,6 +158,9 @@ async def forget(hands: Hands, person: Person) -> None:
         for table in _THEIR_ROWS:
             await hands.run(f"DELETE FROM {table} WHERE user_id = $1", user)
         await _remove_letters(hands, person)
+        # All of them, and the life: nodes notice that, and look at all users once.
+        for table in FLEETING:
+            await hands.run(f"DELETE FROM {table}")
         for condition, name in _by_credential(hands, person):
             await hands.run(f"DELETE FROM idempotency WHERE {condition}", name)
             await hands.run(

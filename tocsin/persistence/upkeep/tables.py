@@ -13,8 +13,14 @@ TABLES: Final = (
     *("ingest_letters", "connectors"),
     *("escalations", "addresses", "sends", "channel_preferences"),
     *("receipt_log", "receipts", "sinks", "sink_letters"),
+    *("footprints", "footprint_life"),
 )
 """All tables but `migrations`, which each database keeps about itself."""
+
+
+FLEETING: Final = ("footprints", "footprint_life")
+"""Those with rows that mean something to one server only, and for minutes: neither a backup nor a
+copy has them."""
 
 
 class Contents(NamedTuple):

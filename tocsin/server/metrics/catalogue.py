@@ -132,10 +132,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Times that something may have gone unheard, which was then looked for."),
     Metric("bus_failures", "counter", "Times that the bus could not be used."),
     Metric("bus_losses", "counter", "Times that this node became deaf."),
-    Metric("bus_reconciliations", "counter", "Looks at the logs of all users here."),
+    Metric("bus_reconciliations", "counter",
+        "Looks into the store for changes that this node was not told."),
     Metric("bus_found", "counter",
         "Users whose log was further than this node was told. Grows while the bus is lost; in good "
         "times it should stand still."),
+    Metric("bus_held_seconds", "gauge",
+        "For how long a transaction has been open in the database, so that each look reads the "
+        "same footprints again. Alert when it is more than a minute."),
     Metric("redis_refused", "counter",
         "Things found in Redis that no node of this cluster has put there; see "
         "[Redis is not trusted](operations.md#redis-is-not-trusted). Alert on any outside of an "

@@ -118,6 +118,7 @@ def _of_bus(services: Services) -> Iterator[MetricValue]:
     yield MetricValue("bus_losses", counted.losses)
     yield MetricValue("bus_reconciliations", counted.reconciliations)
     yield MetricValue("bus_found", counted.found)
+    yield MetricValue("bus_held_seconds", counted.held)
     for (what, reason), count in counted.refused.items():
         yield MetricValue("redis_refused", count, (what, reason))
 
