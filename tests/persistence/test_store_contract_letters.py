@@ -202,23 +202,6 @@ async def test_a_replayed_letter_is_a_new_attempt_for_its_device_alone(desk):
     assert events(settled)[2:] == [("replayed", desk.now_ms)]
 
 
-@pytest.mark.parametrize("came_to", [0, 1])
-async def test_a_device_that_began_anew_is_sent_what_is_replayed_for_another(desk, came_to):
-    await desk.attach("ann", "tablet")
-    made = await desk.publish("ann")
-    await desk.acknowledge("ann", "tablet", made)
-    await desk.sent("ann", "phone", made.content.id, 1, attempts=20, dead="unresponsive")
-    await desk.attach("ann", "tablet", "0")
-    await desk.write(Record((), (DeviceCursor("ann", "tablet", came_to, 5),)))
-    [letter] = await letters(desk)
-
-    await replay(desk, letter)
-
-    # What it acknowledged before it began anew may be lost, and what it has come to since is not.
-    entries = (await desk.page("ann", "tablet", after=came_to)).entries
-    assert [each.sequence for each in entries] == [2] * (came_to == 0)
-
-
 async def test_a_replayed_letter_may_arrive_or_die_again(desk):
     for _ in range(2):
         await died(desk)
