@@ -12,9 +12,10 @@ from tocsin.persistence.scripts.statements import load
 WRITES = {
     "heads of logs": r"(UPDATE|INTO) (users|topics)\b.*\bhead\b.*?\bhead = (u|t)\.head",
     "a head that is given": r"UPDATE (users|topics)\b[^;]*?SET [^;]*?\bhead =",
+    "counters": r"UPDATE users\b[^;]*?SET [^;]*?\bunread =",
     "subscriptions": r"INTO subscriptions",
 }
-"""What moves a head or adds to what a user follows, in the words of Postgres."""
+"""What moves a head, changes counters, or adds to what a user follows, in the words of Postgres."""
 
 
 def test_each_statement_that_writes_a_log_leaves_a_footprint():

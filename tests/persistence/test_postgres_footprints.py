@@ -51,6 +51,7 @@ async def test_a_transaction_that_commits_behind_later_ones_is_not_passed_over(d
             " VALUES ('ann', 1, 1, 1, 1)"
             " ON CONFLICT (user_id) DO UPDATE SET head = users.head + 1"
         ),
+        "UPDATE users SET unread = 0 WHERE user_id = 'ann'",
         "UPDATE topics SET head = head + 1 WHERE topic = '*'",
         "INSERT INTO subscriptions (user_id, topic, position) VALUES ('ann', 'news', 0)",
     ],
@@ -71,7 +72,7 @@ async def test_a_change_that_no_reader_misses_leaves_no_footprint(desk, postgres
     await desk.publish("ann")
     before = await page(desk)
     async with session(postgres_url) as run:
-        await run("UPDATE users SET unread = 0, delivered = 1 WHERE user_id = 'ann'")
+        await run("UPDATE users SET delivered = 1 WHERE user_id = 'ann'")
         await run("UPDATE subscriptions SET position = position WHERE user_id = 'ann'")
 
     assert (await page(desk, before.newest)).footprints == ()

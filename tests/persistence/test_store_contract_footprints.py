@@ -17,6 +17,7 @@ from tocsin.persistence.store.footprints import (
     ForgetFootprints,
     ReadFootprints,
 )
+from tocsin.persistence.store.upkeep_commands import Purge, Purged
 from tocsin.protocol.notification import EVERYONE
 
 START = -2
@@ -67,6 +68,15 @@ async def test_an_expiry_leaves_the_users_whose_counters_it_changed(treading):
     await desk.publish("ann", expires_at=desk.now_ms + 1000)
     expiry = desk.expire(desk.now_ms + 1000)
     assert await left(treading, expiry) == [Footprint(recounted=("ann",))]
+
+
+async def test_a_purge_leaves_the_users_whose_counters_it_changed(treading):
+    desk = Desk(treading)
+    await desk.publish("ann")
+    read = await desk.publish("bob")
+    await desk.mark("bob", "read", read)
+    purge = desk.one(Purge(0, 0, created_before=desk.now_ms + 1), Purged)
+    assert await left(treading, purge) == [Footprint(recounted=("ann",))]
 
 
 async def test_a_subscription_leaves_the_user_and_a_post_to_a_topic_the_topic(treading):

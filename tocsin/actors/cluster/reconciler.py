@@ -3,9 +3,9 @@
 Envelopes may be lost on the bus, and a node may die between its commit and its envelope. So the
 heads of users' logs are read now and then, and if a head is further than this node was told, the
 user's actor is told of it. Heads are compared, and not the times of changes, because the clocks of
-nodes may differ by minutes. Which users to look at is told by the footprints of what was written
-(`trail`), so that users who are quiet cost nothing; a thousand users cost one query, a few
-milliseconds.
+nodes may differ by minutes. Where the heads are equal, the counters are compared, which an expiry
+changes alone. Which users to look at is told by the footprints of what was written (`trail`), so
+that users who are quiet cost nothing; a thousand users cost one query, a few milliseconds.
 
 A subscription may go unheard likewise. Then the index of topics lacks the user, and each later
 notification of that topic would wait for a look. So the store also counts the user's topics: if the
@@ -116,11 +116,10 @@ class Reconciler:
     async def _find_changes(self, now: float) -> bool:
         """Look at the users whom changes concern; returns whether the store answered."""
         users: list[str] | None = None
-        recounted: list[str] = []
         place: TrailPlace | None = None
         try:
             with trio.fail_after(_TIMEOUT):
-                users, recounted, place = await self._trail.follow()
+                users, place = await self._trail.follow()
         except StoreFailed:
             # A bug, which the storage actor has logged: then there is nothing to go by.
             pass
@@ -134,8 +133,6 @@ class Reconciler:
         self._doubtful.add(self._users.names() if users is None else users)
         if not await self._look():
             return False
-        for user in recounted:
-            self._users.recounted(user)
         if users is None:
             self._thorough_at = now
         if place is not None:
@@ -196,15 +193,19 @@ class Reconciler:
         Returns whether the index may lack one of the user's topics.
         """
         told = self._users.head_of(user)
-        is_further = told is not None and found.head > told
-        if is_further:
+        # A user without a head here is just arriving, and may have read the store before.
+        is_settled = told is not None
+        if told is not None and found.head > told:
             self._statistics.found += 1
             self._users.head_moved(user, found.head)
+            is_settled = False
+        elif found.head == told:
+            # An expiry changes the counters without an entry, so the head does not tell of it.
+            is_settled = self._users.compare(user, found.counters)
         if found.behind:
             self._topics.behind(user)
         is_lacking = found.behind or found.topics > self._topics.topics_of(user)
-        # A user without a head here is just arriving, and may have read the store before.
-        if told is None or is_further or is_lacking:
+        if is_lacking or not is_settled:
             self._unsettled[user] = None
         return is_lacking
 

@@ -2,8 +2,9 @@
 
 Each transaction that writes logs leaves a footprint in the store (`store.footprints`). A look reads
 those that were left since the look before, and compares: if a head is further than this node was
-told, if the user joined a topic, or follows a topic with a new entry, then the user is to be looked
-at. So a look costs by what has changed, and costs nothing for users who are quiet.
+told, if the user joined a topic, or follows a topic with a new entry, or has other counters, then
+the user is to be looked at. So a look costs by what has changed, and nothing for users who are
+quiet.
 
 Ids of transactions are in the order of their beginnings. A transaction that began before others may
 commit behind them, so a look goes on not behind the last footprint that the one before has read,
@@ -49,11 +50,9 @@ class TrailPlace(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The *users* to be looked at, `None` for all, and those to be *recounted*, whose counters have
-    changed. When that is done, the trail may `move` to *place*."""
+    """The *users* to be looked at, `None` for all; then the trail may `move` to *place*."""
 
     users: list[str] | None
-    recounted: list[str]
     place: TrailPlace
 
 
@@ -85,10 +84,9 @@ class Trail:
         after, limit = (0, 0) if place is None else (place.oldest, PAGE)
         page = first = await self._read(ReadFootprints((after, _START), limit))
         doubtful: dict[str, None] = {}
-        recounted: dict[str, None] = {}
         everyone = place is None or not _goes_on(place, first)
         for number in range(PAGES_MAX):
-            everyone = everyone or not self._compare(page.footprints, doubtful, recounted)
+            everyone = everyone or not self._compare(page.footprints, doubtful)
             if everyone or page.more is None:
                 break
             if number == PAGES_MAX - 1:
@@ -97,19 +95,14 @@ class Trail:
             page = await self._read(ReadFootprints(page.more, PAGE))
         self._watch(first)
         users = None if everyone else list(doubtful)
-        return Found(users, list(recounted), TrailPlace(first.life, first.oldest))
+        return Found(users, TrailPlace(first.life, first.oldest))
 
     def move(self, place: TrailPlace) -> None:
         """Begin the next look at *place*: the users that were found there have been looked at."""
         self.place = place
 
-    def _compare(
-        self,
-        footprints: Iterable[Footprint | None],
-        doubtful: dict[str, None],
-        recounted: dict[str, None],
-    ) -> bool:
-        """Add users to *doubtful* and *recounted*; returns whether it is known what was written."""
+    def _compare(self, footprints: Iterable[Footprint | None], doubtful: dict[str, None]) -> bool:
+        """Add users to *doubtful*; returns whether it is known what was written."""
         find, head_of = self._users.find, self._users.head_of
         for footprint in footprints:
             if footprint is None:
@@ -119,12 +112,9 @@ class Trail:
                 # A user without a head here is just arriving, and may have read the store before.
                 if (told is None or told < head) and find(user) is not None:
                     doubtful[user] = None
-            for user in footprint.joined:
+            for user in (*footprint.joined, *footprint.recounted):
                 if find(user) is not None:
                     doubtful[user] = None
-            for user in footprint.recounted:
-                if find(user) is not None:
-                    recounted[user] = None
             for topic in footprint.topics:
                 doubtful.update(dict.fromkeys(self._topics.users_of(topic)))
         return True

@@ -77,6 +77,14 @@ def _brought(track: Track, columns: _Columns, rows: Rows) -> None:
             heads[user] = sequence
 
 
+def _purged(track: Track, columns: _Columns, rows: Rows) -> None:
+    for user, unread, unseen in zip(
+        columns["user_id"], columns["unread"], columns["unseen"], strict=True
+    ):
+        if unread or unseen:
+            track.recounted[user] = None
+
+
 def _subscribed(track: Track, columns: _Columns, rows: Rows) -> None:
     for user, topic in zip(columns["user_id"], columns["topic"], strict=True):
         if topic != EVERYONE:
@@ -94,6 +102,7 @@ WRITING: Final[dict[str, Callable[[Track, _Columns, Rows], None]]] = {
     "topics_bring": _brought,
     "topics_advance": _appended,
     "subscriptions_save": _subscribed,
+    "purge_users": _purged,
 }
 """The statements that leave a footprint, and how it is read off their columns and rows."""
 

@@ -1,7 +1,7 @@
 -- works with 0006
 
 -- A transaction that writes logs leaves a footprint: its id, the heads that it moved, the users it brought into
--- topics, and the topics whose logs it wrote (`store.footprints`). Nodes read them to find what they were not
+-- topics or whose counters it changed, and the topics whose logs it wrote (`store.footprints`). Nodes read them to find what they were not
 -- told, at the price of what has changed and not of all users.
 --
 -- Both tables are UNLOGGED. A footprint then costs no write-ahead log; and Postgres empties them when it has
@@ -38,7 +38,7 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER users_footprint BEFORE INSERT OR UPDATE OF head ON users
+CREATE TRIGGER users_footprint BEFORE INSERT OR UPDATE OF head, unread, unseen ON users
     FOR EACH STATEMENT EXECUTE FUNCTION leave_unknown_footprint();
 CREATE TRIGGER topics_footprint BEFORE INSERT OR UPDATE OF head ON topics
     FOR EACH STATEMENT EXECUTE FUNCTION leave_unknown_footprint();
