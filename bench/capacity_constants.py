@@ -35,6 +35,7 @@ class Constant(msgspec.Struct, frozen=True):
 Constants = Mapping[str, Constant]
 
 _BY_HAND: Final = "by hand, for the design of scaling, one node on 2 cores beside other work"
+_NAMES: Final = "a name of 50 in a footprint, by hand, 300 footprints read 150 times"
 _KNOWN: Final[dict[str, Constant]] = {
     "postgres, unicast": Constant(70, "µs CPU", Origin.MEASURED, _BY_HAND),
     "postgres, fan-out": Constant(40, "µs CPU", Origin.MEASURED, _BY_HAND),
@@ -51,7 +52,11 @@ _KNOWN: Final[dict[str, Constant]] = {
     "connections of a node": Constant(20_000, "", Origin.ASSUMED, "the default of connections_max"),
     "heartbeat": Constant(25, "s", Origin.ASSUMED, "the default of heartbeat; two frames each"),
     "heartbeat frame": Constant(8, "µs CPU", Origin.ASSUMED, "a bare send is 4 to 11 µs"),
-    "reconciliation": Constant(15, "s", Origin.ASSUMED, "LEISURE of the reconciler"),
+    "look": Constant(15, "s", Origin.ASSUMED, "LEISURE of the reconciler"),
+    "thorough look": Constant(900, "s", Origin.ASSUMED, "THOROUGH of the reconciler"),
+    "footprint, postgres": Constant(0.15, "µs CPU", Origin.MEASURED, _NAMES),
+    "footprint, node": Constant(0.3, "µs CPU", Origin.MEASURED, _NAMES),
+    "names of a look": Constant(1e6, "", Origin.ASSUMED, "50 in each of 20 000 footprints"),
     "head, postgres": Constant(3, "µs CPU", Origin.ASSUMED, "1 000 heads: a few milliseconds"),
     "head, node": Constant(15, "µs CPU", Origin.ASSUMED, "a read and its answer in the node"),
     "canary": Constant(10, "µs CPU", Origin.ASSUMED, "each node hears each node once a second"),

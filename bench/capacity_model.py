@@ -130,8 +130,8 @@ class _Sum:
         load, value = self._load, self._value
         delivering = self._cores(load.rate, self._cost("node"))
         beats = self._cores(2 * load.clients / value("heartbeat"), value("heartbeat frame"))
-        heads = self._cores(load.clients / value("reconciliation"), value("head, node"))
-        busy = delivering + beats + heads
+        looks = self._looks("node", self._primaries)
+        busy = delivering + beats + looks
         nodes = float(max(math.ceil(busy), math.ceil(load.clients / self._places), 1))
         canaries = self._cores(nodes * nodes, value("canary"))
         memory = load.clients * value("memory of a connection") / 2**20
@@ -139,33 +139,48 @@ class _Sum:
             Need("nodes", nodes, "", "one core each; by cores or by connections"),
             Need("node cores, deliveries", delivering, "cores", "rate times the cost in a node"),
             Need("node cores, heartbeats", beats, "cores", "2 frames a heartbeat of a client"),
-            Need("node cores, reconciliation", heads, "cores", "heads of all clients"),
+            Need("node cores, looks", looks, "cores", "footprints, and heads of all each 15 min"),
             Need("node cores, canaries", canaries, "cores", "each node hears each, once a second"),
             Need("memory of connections", memory, "GiB", "clients times a connection"),
         ]
+
+    def _looks(self, part: str, databases: int) -> float:
+        """The cores of *part* for looks, of nodes that each read what one of *databases* has.
+
+        Each node reads all names in footprints, up to `names of a look`; beyond, it looks at the
+        heads of all its users.
+        """
+        load, value = self._load, self._value
+        readers = max(1.0, load.clients / self._places)
+        footprint, head = value(f"footprint, {part}"), value(f"head, {part}")
+        names = load.rate / databases
+        names_max = value("names of a look") / value("look")
+        reading = self._cores(readers * min(names, names_max), footprint)
+        often = value("look") if names > names_max else value("thorough look")
+        return reading + self._cores(load.clients / often, head)
+
+    @property
+    def _primaries(self) -> int:
+        """How many databases the deliveries take."""
+        load, machines = self._load, self._machines
+        cores = self._cores(load.rate, self._cost("postgres"))
+        by_wal = load.rate * self._cost("WAL") / self._value("commit, WAL")
+        return max(1, math.ceil(max(cores / machines.postgres_cores, by_wal)))
 
     @property
     def _places(self) -> float:
         return self._value("connections of a node")
 
     def _of_postgres(self) -> list[Need]:
-        load, value = self._load, self._value
-        heads = load.clients / value("reconciliation")
+        load = self._load
         cores = self._cores(load.rate, self._cost("postgres"))
         wal, disk = load.rate * self._cost("WAL"), load.rate * self._cost("disk") * DAY
-        primaries = max(
-            (cores + self._cores(heads, value("head, postgres"))) / self._machines.postgres_cores,
-            wal / value("commit, WAL"),
-        )
+        looks = self._looks("postgres", self._primaries)
         return [
             Need("Postgres cores, deliveries", cores, "cores", "rate times the cost in Postgres"),
-            Need("heads read", heads, "1/s", "clients, each every 15 s"),
-            Need(
-                *("Postgres cores, heads", self._cores(heads, value("head, postgres"))),
-                *("cores", "heads times the cost of a head"),
-            ),
+            Need("Postgres cores, looks", looks, "cores", "of nodes that each read one database"),
             Need("WAL", wal / 1e6, "MB/s", "rate times the WAL of a delivery"),
-            Need("primaries", float(max(1, math.ceil(primaries))), "", "by cores or by WAL"),
+            Need("primaries", float(self._primaries), "", "by cores or by WAL"),
             Need("disk a day", disk / 1e9, "GB", "rate times the rows of a delivery"),
             Need("disk", disk * load.retention / 1e9, "GB", "for all of the retention"),
         ]
@@ -203,12 +218,12 @@ class _Sum:
 
     def _limits(self, amounts: dict[str, float]) -> list[Limit]:
         machines, value = self._machines, self._value
-        heads = amounts["Postgres cores, heads"]
         deliveries = amounts["Postgres cores, deliveries"]
+        looks = self._looks("postgres", 1)
         return [
             Limit(
-                *("one Postgres, its cores", (deliveries + heads) / machines.postgres_cores),
-                "deliveries and heads, on the cores of one primary",
+                *("one Postgres, its cores", (deliveries + looks) / machines.postgres_cores),
+                "deliveries and looks, on the cores of one primary",
             ),
             Limit(
                 *("one Postgres, its WAL", amounts["WAL"] * 1e6 / value("commit, WAL")),

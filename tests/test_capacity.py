@@ -97,11 +97,20 @@ def test_the_part_that_became_dear_breaks_first(constant, value, first):
     assert found.breaks_first.used == max(each.used for each in found.limits)
 
 
-def test_quiet_clients_alone_fill_one_postgres():
+def test_quiet_clients_alone_fill_no_part():
     crowd = plan(Load(rate=0.0, clients=100e6), CONSTANTS)
-    assert crowd.breaks_first.name == "one Postgres, its cores"
-    assert crowd.breaks_first.used > 1
-    assert largest_rate(Load(clients=100e6), CONSTANTS) == 0
+    assert crowd.breaks_first.used < 0.2
+    assert largest_rate(Load(clients=100e6), CONSTANTS) > 0
+
+
+def test_looks_cost_by_what_changes_until_a_look_at_all_is_cheaper():
+    quiet, busy, flooded = [
+        plan(Load(rate=rate, clients=1e6), CONSTANTS) for rate in (0.0, 1000.0, 1e6)
+    ]
+    looks = [each.amount("Postgres cores, looks") for each in (quiet, busy)]
+    assert 0 < looks[0] < looks[1]
+    largest = 50 * 1e6 / 15 * 0.15e-6 / 0.6 + 1e6 / 15 * 3e-6 / 0.6
+    assert flooded.amount("Postgres cores, looks") <= largest
 
 
 def test_at_the_largest_rate_the_first_part_is_just_full():

@@ -30,9 +30,12 @@ CREATE UNLOGGED TABLE footprint_life (
 CREATE FUNCTION leave_unknown_footprint() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('tocsin.footprints', true) IS DISTINCT FROM 'on' THEN
-        INSERT INTO footprints (xid, part)
-        VALUES (pg_current_xact_id()::text::bigint, -1)
-        ON CONFLICT DO NOTHING;
+        -- The program may have another search_path than ours.
+        EXECUTE format(
+            'INSERT INTO %I.footprints (xid, part) VALUES (pg_current_xact_id()::text::bigint, -1)'
+            ' ON CONFLICT DO NOTHING',
+            TG_TABLE_SCHEMA
+        );
     END IF;
     RETURN NULL;
 END
