@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import trio
 
+from simulation.bugs.mutants_of_polls import OF_POLLS
 from simulation.bugs.mutants_of_presence import OF_PRESENCE
 from simulation.bugs.mutants_of_queues import OF_QUEUES
 from simulation.bugs.mutants_of_receipts import OF_RECEIPTS
@@ -315,6 +316,7 @@ ALL: Final = (
         patch=_do_nothing,
         plan={"topics": 0.4},
     ),
+    *OF_POLLS,
     *OF_PRESENCE,
     *OF_QUEUES,
     *OF_RECEIPTS,

@@ -14,6 +14,7 @@ from tests.actors.clock_kit import settle
 from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, LogChanged, SharedChange, UserMessage
+from tocsin.actors.delivery.neighbours import ALONE, Neighbours
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
@@ -109,6 +110,7 @@ class House:
     wall_ms: int = 1_000_000
     """The time of the wall's clock, which a test may set."""
     timing: Timing = field(default_factory=Timing)
+    status: StoreStatus = field(default_factory=lambda: StoreStatus(available=True, epoch="e"))
 
     async def arrive(
         self,
@@ -128,7 +130,9 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(*, lines_max: int = LINES_MAX) -> AsyncIterator[House]:
+async def a_house(
+    *, lines_max: int = LINES_MAX, neighbours: Neighbours = ALONE
+) -> AsyncIterator[House]:
     """*lines_max* lines fit into the ledger."""
     world = World(lambda: house.wall_ms, lambda: 0.5, bytes)
     users, storage = Users(Attendance("node", world), capacity=100), PlayedStorage(lines_max)
@@ -140,13 +144,14 @@ async def a_house(*, lines_max: int = LINES_MAX) -> AsyncIterator[House]:
             users=users,
             storage=ref,
             ledger=storage.ledger,
-            status=StoreStatus(available=True, epoch="e"),
+            status=house.status,
             settings=DeliverySettings("node", LIMITS, 25.0, 10, 20),
             world=world,
             acknowledged=lambda notification: None,
             absent=lambda user: house.heard.append(("absent", user)),
             behind=lambda user: house.heard.append(("behind", user)),
             timing=house.timing,
+            neighbours=neighbours,
         )
         house.keeper = tree.spawn("users", lambda: UsersKeeper(company, lambda: 0.0, grace=1.0))
         await settle()

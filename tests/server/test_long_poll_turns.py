@@ -47,6 +47,8 @@ class Room:
     def leave(self, user: str, connection: str) -> None:
         self.left += 1
 
+    rest = leave
+
     async def poll(self, number: int, wait: float = 50.0) -> None:
         outlet = PollOutlet(str(number), 100, 1 << 20)
         await gather(self.services, "ann", outlet, Arrived(outlet, "web", None, 1, None), wait)

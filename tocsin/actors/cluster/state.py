@@ -86,6 +86,7 @@ class ClusterState:
         snapshot: Callable[[int], Tree] = lambda children_max: (),
     ) -> None:
         self.node = node
+        self.is_alone = False
         self.timing = timing or Timing()
         self.status = status
         status.statistics.refused = refusals.counts

@@ -21,7 +21,7 @@ from tocsin.persistence.store.queries import Page, ReadPage
 from tocsin.persistence.store.user_commands import Attach
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery import DeviceDelivery
+from tocsin.protocol.delivery_resting import RestingDelivery
 from tocsin.protocol.delivery_values import (
     AnnounceArrival,
     AnnouncePresence,
@@ -57,13 +57,13 @@ class DeliveryDriver:
         self, user: str, arrived: Arrived, ref: Ref[UserMessage], company: Company, clock: Clock
     ) -> None:
         self.name: Final = arrived.device
-        self.outlet: Final = arrived.outlet
+        self.outlet = arrived.outlet
         self._ref = ref
         self._company = company
         self._counted: Final = company.timing.by_transport[arrived.outlet.transport]
         self._clock = clock
         self._terms = _terms(user, arrived, company, clock)
-        self.delivery: Final = DeviceDelivery(
+        self.delivery: Final = RestingDelivery(
             self._terms, company.world.random, clock.now, clock.now_ms
         )
         # The delivery's own method, without one of ours around it: the user's actor asks for the

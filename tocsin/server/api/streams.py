@@ -288,8 +288,10 @@ def _answer(outlet: PollOutlet) -> Answer:
         )
         headers["Retry-After"] = str(math.ceil(after))
     reason: Any = outlet.reset
+    # A session that rests keeps its outlet, and needs no answer twice.
+    given_out, outlet.changes = outlet.changes, []
     changes = Changes(
-        changes=[written(change) for change in outlet.changes],
+        changes=[written(change) for change in given_out],
         cursor=str(outlet.cursor),
         more=not outlet.caught_up,
         unread=outlet.unread,

@@ -4,7 +4,8 @@ It holds nothing but its outlet and waits for one event, so thousands of them co
 processor. They come in and go out in turns (`turnstile`): one publish may wake them all.
 
 Its answer counts as sent, not as received: the next poll's cursor confirms it, and a poll that
-is cancelled confirms nothing.
+is cancelled confirms nothing. A session whose poll was answered may rest until the next one
+(`protocol/delivery_resting.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import trio
 from tocsin.actors.delivery.messages import Arrived
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.refusal import Refused, refusal_for
-from tocsin.server.attachment import arrive, leave
+from tocsin.server.attachment import arrive, leave, rest
 from tocsin.server.auth.errors import AuthCode, Unauthenticated
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
@@ -35,6 +36,7 @@ async def gather(
     ends the session and confirms nothing.
     """
     started, settings = trio.current_time(), services.settings
+    goes_on = False
     with await services.attaching.enter() as place:
         arrive(services, user, arrived)
         try:
@@ -45,8 +47,10 @@ async def gather(
             if outlet.caught_up and wait:
                 await outlet.enough.wait(started + wait)
             await _stand_in_line(services.answering, started + settings.poll_wait_max + _QUEUE_MAX)
+            # A device that does not wait will not be back at once.
+            goes_on = wait > 0 and outlet.caught_up and outlet.closing is None
         finally:
-            leave(services, user, outlet)
+            (rest if goes_on else leave)(services, user, outlet)
     if outlet.closing is not None and not _is_goodbye(outlet):
         raise _refused(outlet.closing, outlet.after, outlet.detail)
 
