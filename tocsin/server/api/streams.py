@@ -192,7 +192,8 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     text = given(query.cursor)
     cursor = None if text is None else read_cursor(services, text, "?cursor")
     bytes_max = services.settings.window_bytes
-    outlet = PollOutlet(services.connections.stream_name(), query.limit, bytes_max)
+    name = services.connections.stream_name()
+    outlet = PollOutlet(name, query.limit, bytes_max, services.answering)
     expires_at = expiry_ms(call.principal)
     arrived = Arrived(outlet, query.device, cursor, query.limit, expires_at, Acknowledging.RESUME)
     wait = min(query.wait, services.settings.poll_wait_max)

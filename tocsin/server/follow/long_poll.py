@@ -21,7 +21,6 @@ from tocsin.server.attachment import arrive, leave, rest
 from tocsin.server.auth.errors import AuthCode, Unauthenticated
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
-from tocsin.server.turnstile import Turnstile
 
 _QUEUE_MAX: Final = 5.0
 """Seconds beyond the longest wait; who is not answered by then is, whoever stands before."""
@@ -44,30 +43,30 @@ async def gather(
             place.leave()
             if not (looked or outlet.changes):
                 raise Refused(refusal_for(Closing.STORE_UNAVAILABLE))
-            if outlet.caught_up and wait:
-                await outlet.enough.wait(started + wait)
-            await _stand_in_line(services.answering, started + settings.poll_wait_max + _QUEUE_MAX)
+            waits = wait and outlet.caught_up and not outlet.enough.is_set()
+            if not (waits and await outlet.enough.wait(started + wait)):
+                await _stand_in_line(outlet, started + settings.poll_wait_max + _QUEUE_MAX)
             # A device that does not wait will not be back at once.
             goes_on = wait > 0 and outlet.caught_up and outlet.closing is None
         finally:
+            outlet.enough.leave()
             (rest if goes_on else leave)(services, user, outlet)
     if outlet.closing is not None and not _is_goodbye(outlet):
         raise _refused(outlet.closing, outlet.after, outlet.detail)
 
 
-async def _stand_in_line(answering: Turnstile, latest: float) -> None:
+async def _stand_in_line(outlet: PollOutlet, latest: float) -> None:
     """Wait for one of the places in a turn in which polls are answered, until *latest*.
 
     The rest of the answer follows in the turn in which the place is left. A change that comes
-    meanwhile is in the answer as well.
+    meanwhile is in the answer as well. A poll for which something came while it waited has stood in
+    the line since then.
     """
-    place = answering.enter_now()
-    if place is None:
-        with trio.move_on_at(latest):
-            place = await answering.enter()
-    if place is not None:
-        with place:
-            await trio.lowlevel.checkpoint()
+    outlet.enough.set()
+    if outlet.enough.is_set():
+        await trio.lowlevel.checkpoint()  # for there are others in this turn
+    else:
+        await outlet.enough.wait(latest)
 
 
 def _is_goodbye(outlet: PollOutlet) -> bool:
