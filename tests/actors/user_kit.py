@@ -15,6 +15,7 @@ from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, LogChanged, SharedChange, UserMessage
 from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.delivery.outlet import Transport
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
@@ -117,8 +118,10 @@ class House:
         device: str = "phone",
         acknowledging: Acknowledging = Acknowledging.EXPLICIT,
         expires_at: int | None = None,
+        transport: Transport = "websocket",
     ) -> FakeOutlet:
         outlet = FakeOutlet(f"of {device}")
+        outlet.transport = transport
         outlet.last_heard = trio.current_time()
         self.users.arrive("ann", Arrived(outlet, device, None, 2, expires_at, acknowledging))
         await settle()

@@ -78,6 +78,8 @@ class ConnectedDevice(DeliveryDriver):
                 self._sight(Sight.PUSHED, push.notification_id)
             if not self._company.ledger.note((record,), None, clock.now):
                 self._carry_out(self.delivery.note_refused())
+            elif self._streams:
+                self._tell_handed()
         else:
             self._carry_out(made)
 

@@ -171,7 +171,8 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
     window, expires_at = services.settings.window, expiry_ms(call.principal)
     arrived = Arrived(outlet, device, cursor, window, expires_at, query.ack)
     headers = {name: value for name, value in STREAM_HEADERS if name != "Content-Type"}
-    return Streamed(SseStream(services, call.user, outlet, arrived), headers)
+    body = SseStream(services, call.user, outlet, arrived)
+    return Streamed(body, headers, outlet.write_directly)
 
 
 @operations.define(

@@ -85,6 +85,10 @@ class PollOutlet:
         if is_full or self.caught_up:
             self._answer()
 
+    def take_handed(self) -> int:
+        """None: the answer is not written in the actor's turn."""
+        return 0
+
     def say(self, frame: frames.ServerFrame) -> None:
         """Note what concerns the answer."""
         match frame:
