@@ -12,6 +12,7 @@ from typing import Any, Final
 import trio
 
 from simulation.bugs.mutants_of_footprints import OF_FOOTPRINTS
+from simulation.bugs.mutants_of_polls import OF_POLLS
 from simulation.bugs.mutants_of_presence import OF_PRESENCE
 from simulation.bugs.mutants_of_queues import OF_QUEUES
 from simulation.bugs.mutants_of_receipts import OF_RECEIPTS
@@ -310,6 +311,7 @@ ALL: Final = (
         plan={"topics": 0.4},
     ),
     *OF_FOOTPRINTS,
+    *OF_POLLS,
     *OF_PRESENCE,
     *OF_QUEUES,
     *OF_RECEIPTS,

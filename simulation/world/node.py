@@ -244,6 +244,11 @@ class Node:
 
 async def _pour(streamed: Streamed, connection: Connection) -> None:
     """Send the chunks of a streamed body; each waits until the one before was taken."""
+
+    def write_now(chunk: bytes) -> bool:
+        connection.offer(chunk)
+        return connection.is_taken
+
     async with streamed.body as chunks:
         async for chunk in chunks:
             connection.offer(chunk)
@@ -251,6 +256,8 @@ async def _pour(streamed: Streamed, connection: Connection) -> None:
                 await connection.wait_taken()
             if patience.cancelled_caught:
                 break
+            if streamed.direct is not None:
+                streamed.direct(write_now)
 
 
 class _Channel:

@@ -25,6 +25,8 @@ class FakeOutlet:
         """How many pushes there were whenever something that was held went out."""
         self.said: list[frames.ServerFrame] = []
         self.pings = 0
+        self.takes_at_once = False
+        self._handed = 0
         self.last_heard = 0.0
         self.ended = trio.Event()
         self.ends: list[tuple[Closing, float, float]] = []
@@ -51,6 +53,12 @@ class FakeOutlet:
 
     def push(self, push: Push) -> None:
         self.pushes.append(frames.encode_push(push))
+        if self.takes_at_once:
+            self._handed = push.sequence
+
+    def take_handed(self) -> int:
+        handed, self._handed = self._handed, 0
+        return handed
 
     def say(self, frame: frames.ServerFrame) -> None:
         self.said.append(frame)

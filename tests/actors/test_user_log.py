@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from tests.actors.user_kit import a_house
+from tests.actors.user_kit import a_change, a_house
 from tocsin.actors.delivery.messages import (
     Acknowledged,
     DeviceAnswered,
@@ -92,6 +92,36 @@ async def test_the_window_of_a_stream_moves_with_what_the_socket_takes(autojump_
 
         assert len(outlet.pushes) == 3
         assert house.storage.confirmed == []
+
+
+async def test_the_window_of_a_stream_moves_with_what_its_socket_takes_in_the_same_turn(
+    autojump_clock,
+):
+    async with a_house() as house:
+        outlet = await house.arrive(acknowledging=Acknowledging.RESUME, transport="sse")
+        outlet.takes_at_once = True
+        await house.storage.answer_attach(head=3)
+        await house.storage.answer_page(1, 2, head=3)
+        await house.storage.answer_page(3)
+        for sequence in (4, 5, 6):
+            await house.tell(a_change(sequence))
+
+        assert len(outlet.pushes) == 6
+        assert house.storage.asked == []
+        assert house.storage.confirmed == []
+
+
+async def test_a_stream_that_acknowledges_explicitly_is_not_believed_to_have_what_was_taken(
+    autojump_clock,
+):
+    async with a_house() as house:
+        outlet = await house.arrive(transport="sse")
+        outlet.takes_at_once = True
+        await house.storage.answer_attach()
+        for sequence in (1, 2, 3):
+            await house.tell(a_change(sequence))
+
+        assert len(outlet.pushes) == 2
 
 
 async def test_a_long_poll_is_not_asked_for_signs_of_life(autojump_clock):

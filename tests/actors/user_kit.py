@@ -14,6 +14,8 @@ from tests.actors.clock_kit import settle
 from tests.actors.outlet_kit import FakeOutlet
 from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import Arrived, LogChanged, SharedChange, UserMessage
+from tocsin.actors.delivery.neighbours import ALONE, Neighbours
+from tocsin.actors.delivery.outlet import Transport
 from tocsin.actors.delivery.surroundings import Company, DeliverySettings
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
@@ -109,14 +111,17 @@ class House:
     wall_ms: int = 1_000_000
     """The time of the wall's clock, which a test may set."""
     timing: Timing = field(default_factory=Timing)
+    status: StoreStatus = field(default_factory=lambda: StoreStatus(available=True, epoch="e"))
 
     async def arrive(
         self,
         device: str = "phone",
         acknowledging: Acknowledging = Acknowledging.EXPLICIT,
         expires_at: int | None = None,
+        transport: Transport = "websocket",
     ) -> FakeOutlet:
         outlet = FakeOutlet(f"of {device}")
+        outlet.transport = transport
         outlet.last_heard = trio.current_time()
         self.users.arrive("ann", Arrived(outlet, device, None, 2, expires_at, acknowledging))
         await settle()
@@ -128,7 +133,9 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(*, lines_max: int = LINES_MAX) -> AsyncIterator[House]:
+async def a_house(
+    *, lines_max: int = LINES_MAX, neighbours: Neighbours = ALONE
+) -> AsyncIterator[House]:
     """*lines_max* lines fit into the ledger."""
     world = World(lambda: house.wall_ms, lambda: 0.5, bytes)
     users, storage = Users(Attendance("node", world), capacity=100), PlayedStorage(lines_max)
@@ -140,13 +147,14 @@ async def a_house(*, lines_max: int = LINES_MAX) -> AsyncIterator[House]:
             users=users,
             storage=ref,
             ledger=storage.ledger,
-            status=StoreStatus(available=True, epoch="e"),
+            status=house.status,
             settings=DeliverySettings("node", LIMITS, 25.0, 10, 20),
             world=world,
             acknowledged=lambda notification: None,
             absent=lambda user: house.heard.append(("absent", user)),
             behind=lambda user: house.heard.append(("behind", user)),
             timing=house.timing,
+            neighbours=neighbours,
         )
         house.keeper = tree.spawn("users", lambda: UsersKeeper(company, lambda: 0.0, grace=1.0))
         await settle()

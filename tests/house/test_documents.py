@@ -37,7 +37,7 @@ HELD_BY = {
         "actors.cluster.trust",
     ),
     "tests/actors/test_user*.py": (
-        *("actors.delivery.device", "actors.delivery.driver"),
+        "actors.delivery.driver",
         "actors.delivery.wording",
     ),
     "tests/actors/test_storage*.py": ("actors.storage.batches", "actors.storage.outage"),

@@ -7,15 +7,15 @@ from typing import Any
 from tests.protocol.session_kit import AT, LIMITS, MIDDLE, NOW, an_entry
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Start
-from tocsin.protocol.delivery import DeviceDelivery
 from tocsin.protocol.delivery_phases import Phase
+from tocsin.protocol.delivery_resting import RestingDelivery
 from tocsin.protocol.delivery_values import Attachment, DeliveryTerms, Hops, LogPage, Output
 
 HEARTBEAT = 25.0
 ALL_WELL = Hops(bus=True, store=True)
 
 
-def a_delivery(**terms: Any) -> DeviceDelivery:
+def a_delivery(**terms: Any) -> RestingDelivery:
     known: dict[str, Any] = {
         "user": "ann",
         "device": "phone",
@@ -26,11 +26,11 @@ def a_delivery(**terms: Any) -> DeviceDelivery:
         "limits": LIMITS,
         "heartbeat": HEARTBEAT,
     }
-    return DeviceDelivery(DeliveryTerms(**known | terms), lambda: MIDDLE, NOW, AT)
+    return RestingDelivery(DeliveryTerms(**known | terms), lambda: MIDDLE, NOW, AT)
 
 
 def attach(
-    delivery: DeviceDelivery, start: int = 0, head: int = 0, horizon: int = 0
+    delivery: RestingDelivery, start: int = 0, head: int = 0, horizon: int = 0
 ) -> list[Output]:
     """Answer that the device starts at *start* of a log that has *head*."""
     place = Attachment("e", Start(start, None, resumed=True), max(start, head), horizon, 0, 0)
@@ -43,7 +43,7 @@ def a_page(*sequences: int, through: int = 0, head: int = 0, horizon: int = 0) -
     return LogPage(entries, through, max(head, through), horizon, 2, 1)
 
 
-def in_phase(phase: Phase, **terms: Any) -> DeviceDelivery:
+def in_phase(phase: Phase, **terms: Any) -> RestingDelivery:
     """A delivery in *phase*; of one that has a session, the log has two entries."""
     delivery = a_delivery(**terms)
     if phase in (Phase.WAITING, Phase.ENDED):
@@ -58,6 +58,9 @@ def in_phase(phase: Phase, **terms: Any) -> DeviceDelivery:
     if phase is Phase.LIVE:
         delivery.page(a_page(1, 2), NOW, AT)
         delivery.heard_of(3, AT)
+    elif phase is Phase.RESTING:
+        delivery.page(a_page(1, 2), NOW, AT)
+        delivery.rest(NOW)
     elif phase is Phase.RESETTING:
         delivery.page(a_page(head=9, horizon=8), NOW, AT)
     assert delivery.phase is phase

@@ -20,8 +20,8 @@ from tests.protocol.session_kit import AT, NOW, an_entry
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery import DeviceDelivery
 from tocsin.protocol.delivery_phases import NEXT, Input, OutOfPhase, Phase
+from tocsin.protocol.delivery_resting import RestingDelivery
 from tocsin.protocol.delivery_values import (
     AnnounceArrival,
     AnnouncePresence,
@@ -41,35 +41,37 @@ from tocsin.protocol.terms import Acknowledging
 
 # --- The table ------------------------------------------------------------------------------------
 
-STAYS: Final = "WAITING ATTACHING SETTLING REPLAYING LIVE RESETTING -"
-ENDS: Final = "ENDED ENDED ENDED ENDED ENDED ENDED -"
+STAYS: Final = "WAITING ATTACHING SETTLING REPLAYING LIVE RESETTING RESTING -"
+ENDS: Final = "ENDED ENDED ENDED ENDED ENDED ENDED ENDED -"
 TABLE: Final = {
-    Input.LISTENING: "ATTACHING ATTACHING SETTLING REPLAYING LIVE RESETTING -",
-    Input.ATTACHED: "- REPLAYING - - - REPLAYING -",
-    Input.PARTLY: "- ATTACHING - - - RESETTING -",
-    Input.UNSETTLED: "- SETTLING - - - - -",
-    Input.SETTLED: "- - ATTACHING - - - -",
-    Input.PAGE: "- - - REPLAYING LIVE - -",
-    Input.PAGE_FAILED: "- - - REPLAYING LIVE - -",
+    Input.LISTENING: "ATTACHING ATTACHING SETTLING REPLAYING LIVE RESETTING RESTING -",
+    Input.ATTACHED: "- REPLAYING - - - REPLAYING - -",
+    Input.PARTLY: "- ATTACHING - - - RESETTING - -",
+    Input.UNSETTLED: "- SETTLING - - - - - -",
+    Input.SETTLED: "- - ATTACHING - - - - -",
+    Input.PAGE: "- - - REPLAYING LIVE - - -",
+    Input.PAGE_FAILED: "- - - REPLAYING LIVE - - -",
     Input.CHANGED: STAYS,
     Input.HEARD_OF: STAYS,
     Input.RECOUNTED: STAYS,
     Input.COMPARED: STAYS,
-    Input.SAID: "ENDED ENDED ENDED REPLAYING LIVE RESETTING -",
+    Input.SAID: "ENDED ENDED ENDED REPLAYING LIVE RESETTING - -",
     Input.ACKNOWLEDGED: STAYS,
     Input.TAKEN: STAYS,
     Input.REFRESHED: STAYS,
     Input.HOPS_CHANGED: STAYS,
     Input.HEARD_ELSEWHERE: STAYS,
     Input.TICK: STAYS,
+    Input.RESTED: "- - - - RESTING - - -",
+    Input.RETURNED: "- - - - - - LIVE -",
     Input.LEFT: ENDS,
-    Input.ASK_REFUSED: "- ENDED - ENDED ENDED ENDED -",
-    Input.NOTE_REFUSED: "- - - ENDED ENDED ENDED ENDED",
-    Input.SYNCED: "- - - LIVE - - -",
-    Input.PURGED: "- - - RESETTING RESETTING - -",
+    Input.ASK_REFUSED: "- ENDED - ENDED ENDED ENDED - -",
+    Input.NOTE_REFUSED: "- - - ENDED ENDED ENDED ENDED ENDED",
+    Input.SYNCED: "- - - LIVE - - - -",
+    Input.PURGED: "- - - RESETTING RESETTING - - -",
     Input.ENDED: ENDS,
 }
-GIVE: Final[dict[Input, Callable[[DeviceDelivery], Any]]] = {
+GIVE: Final[dict[Input, Callable[[RestingDelivery], Any]]] = {
     Input.LISTENING: lambda it: it.listening(),
     Input.ATTACHED: lambda it: attach(it, head=5),
     Input.PARTLY: lambda it: it.acknowledged_partly(),
@@ -88,6 +90,8 @@ GIVE: Final[dict[Input, Callable[[DeviceDelivery], Any]]] = {
     Input.HOPS_CHANGED: lambda it: it.store_changed(ALL_WELL, AT, is_back=True),
     Input.HEARD_ELSEWHERE: lambda it: it.asked_for(),
     Input.TICK: lambda it: it.tick(NOW, AT, NOW, is_current=True),
+    Input.RESTED: lambda it: it.rest(NOW),
+    Input.RETURNED: lambda it: it.returned(None, NOW, AT),
     Input.LEFT: lambda it: it.left(),
     Input.ASK_REFUSED: lambda it: it.ask_refused(Closing.OVERLOADED),
     Input.NOTE_REFUSED: lambda it: it.note_refused(),

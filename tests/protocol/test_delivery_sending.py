@@ -6,13 +6,14 @@ from tests.protocol.delivery_kit import a_page, attach, in_phase
 from tests.protocol.session_kit import AT, LIMITS, NOW, an_entry
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.delivery import HOLD, DeviceDelivery
+from tocsin.protocol.delivery import HOLD
 from tocsin.protocol.delivery_phases import Phase
+from tocsin.protocol.delivery_resting import RestingDelivery
 from tocsin.protocol.delivery_values import End, LogPage, Note, NoteEnd, Output
 from tocsin.protocol.push import Push
 
 
-def a_pushed(delivery: DeviceDelivery) -> Push:
+def a_pushed(delivery: RestingDelivery) -> Push:
     attach(delivery)
     made = delivery.changed(an_entry(1), NOW, AT)
     assert isinstance(made, tuple)

@@ -15,9 +15,10 @@ from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.refusal import Refused
 from tocsin.server.auth.errors import Unauthenticated
 from tocsin.server.follow.long_poll import gather
+from tocsin.server.follow.moment import Turn
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
-from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
+from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, AnswerLine, Turnstile
 
 MANY = 200
 
@@ -35,7 +36,7 @@ class Room:
                 connections=SimpleNamespace(opened=lambda _: None, closed=lambda _: None),
                 users=self,
                 attaching=Turnstile(ATTACHING_MAX),
-                answering=Turnstile(ANSWERS_MAX),
+                answering=AnswerLine(ANSWERS_MAX),
             ),
         )
 
@@ -47,8 +48,10 @@ class Room:
     def leave(self, user: str, connection: str) -> None:
         self.left += 1
 
+    rest = leave
+
     async def poll(self, number: int, wait: float = 50.0) -> None:
-        outlet = PollOutlet(str(number), 100, 1 << 20)
+        outlet = PollOutlet(str(number), 100, 1 << 20, self.services.answering)
         await gather(self.services, "ann", outlet, Arrived(outlet, "web", None, 1, None), wait)
 
     def all_looked(self) -> None:
@@ -98,14 +101,16 @@ async def test_polls_that_wake_together_leave_room_for_others_in_each_turn(autoj
 
 async def test_a_poll_that_has_waited_long_enough_is_answered_before_its_turn(autojump_clock):
     room = Room()
-    places = [await room.services.answering.enter() for _ in range(ANSWERS_MAX)]
+    places = [Turn(room.services.answering) for _ in range(ANSWERS_MAX)]
+    for place in places:
+        place.set()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(room.poll, 1)
         await settle()
         room.all_looked()
     assert trio.current_time() < 60
     assert room.left == 1
-    assert len(places) == ANSWERS_MAX
+    assert all(place.is_set() for place in places)
 
 
 @pytest.mark.parametrize(
@@ -138,3 +143,19 @@ async def test_a_poll_that_finds_no_store_in_time_is_refused(autojump_clock):
     assert refused.value.refusal.code == "store_unavailable"
     assert trio.current_time() == 10
     assert room.left == 1
+
+
+async def test_polls_that_have_an_answer_as_they_come_leave_room_for_others_too(autojump_clock):
+    room = Room()
+    async with trio.open_nursery() as nursery:
+        for number in range(ATTACHING_MAX):
+            nursery.start_soon(room.poll, number)
+        await settle()
+        for outlet in room.here:
+            outlet.end(Closing.DRAINING)
+        turns = []
+        while room.left < ATTACHING_MAX:
+            before = room.left
+            await trio.lowlevel.checkpoint()
+            turns.append(room.left - before)
+        assert max(turns) <= 2 * ANSWERS_MAX

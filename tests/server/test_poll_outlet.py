@@ -10,10 +10,11 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
 from tocsin.server.follow.poll_outlet import PollOutlet
+from tocsin.server.turnstile import AnswerLine
 
 
 def an_outlet(limit: int = 3, bytes_max: int = 1000, horizon: int = 0) -> PollOutlet:
-    outlet = PollOutlet("7.1", limit, bytes_max)
+    outlet = PollOutlet("7.1", limit, bytes_max, AnswerLine(1))
     outlet.begin(Cursor("e", 4, horizon=horizon))
     return outlet
 

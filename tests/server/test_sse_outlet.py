@@ -179,3 +179,137 @@ async def test_bytes_that_the_socket_has_not_taken_count_as_waiting(taken):
     outlet.push(a_push(2, size=500))
 
     assert (b'"slow"' in await outlet.take(1)) is not taken
+
+
+# --- Written in the actor's turn ------------------------------------------------------------------
+
+
+class Socket:
+    """What is written past the task; *has_room* says whether the socket takes all of it."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.has_room = True
+
+    def write(self, data: bytes) -> bool:
+        self.chunks.append(data)
+        return self.has_room
+
+
+class Stream:
+    """The task of a stream that writes directly, and the chunks that it was given."""
+
+    def __init__(self, bytes_max: int = 10_000) -> None:
+        self.outlet = an_outlet(bytes_max)
+        self.socket = Socket()
+        self.taken: list[tuple[float, bytes]] = []
+        self.outlet.write_directly(self.socket.write)
+
+    async def run(self, patience: float = 20.0) -> None:
+        while chunk := await self.outlet.take(patience):
+            self.taken.append((trio.current_time(), chunk))
+
+
+@pytest.fixture
+async def stream(autojump_clock):
+    stream = Stream()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream.run)
+        await settle()
+        yield stream
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_event_is_written_while_the_task_waits_and_does_not_wake_it(
+    autojump_clock, stream
+):
+    stream.outlet.push(a_push(1))
+    await settle()
+
+    [chunk] = stream.socket.chunks
+    assert fields(chunk)["id"] == "e.1"
+    assert stream.taken == []
+
+
+async def test_the_session_is_told_once_what_the_socket_took_in_its_turn(autojump_clock, stream):
+    stream.outlet.push(a_push(1))
+    stream.outlet.push(a_push(2))
+    stream.outlet.say(frames.Counters(1, 1))
+
+    assert (stream.outlet.take_handed(), stream.outlet.take_handed()) == (2, 0)
+
+
+async def test_events_that_are_held_are_one_write(autojump_clock, stream):
+    stream.outlet.hold()
+    stream.outlet.push(a_push(1))
+    stream.outlet.push(a_push(2))
+    assert stream.socket.chunks == []
+    stream.outlet.let_go()
+
+    [chunk] = stream.socket.chunks
+    assert chunk.count(b"event: push") == 2
+    assert stream.outlet.take_handed() == 2
+
+
+async def test_nothing_overtakes_what_the_socket_has_not_taken(autojump_clock, stream):
+    stream.socket.has_room = False
+    stream.outlet.push(a_push(1))
+    stream.outlet.push(a_push(2))
+    assert len(stream.socket.chunks) == 1
+    assert stream.outlet.take_handed() == 0
+
+    await settle()
+    [(_, second)] = stream.taken
+    assert fields(second)["id"] == "e.2"
+    stream.socket.has_room = True
+    stream.outlet.push(a_push(3))
+    assert len(stream.socket.chunks) == 2
+
+
+async def test_a_rest_with_nothing_behind_it_goes_out_with_a_comment(autojump_clock, stream):
+    stream.socket.has_room = False
+    stream.outlet.push(a_push(1))
+    await settle()
+
+    assert [chunk for _, chunk in stream.taken] == [COMMENT]
+
+
+async def test_the_socket_is_said_to_have_taken_a_rest_when_the_next_chunk_is_asked_for(
+    autojump_clock,
+):
+    outlet, socket = an_outlet(), Socket()
+    outlet.write_directly(socket.write)
+    socket.has_room = False
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outlet.take, 20.0)
+        await settle()
+        outlet.push(a_push(1))
+
+    assert outlet.handed == 1
+
+
+async def test_a_comment_comes_so_long_after_the_last_write(autojump_clock, stream):
+    await trio.sleep(15)  # waits for: virtual time
+    stream.outlet.push(a_push(1))
+    await trio.sleep(41)  # waits for: virtual time
+
+    assert stream.taken == [(35.0, COMMENT), (55.0, COMMENT)]
+
+
+async def test_a_goodbye_wakes_the_task_of_a_stream_that_writes_directly(autojump_clock, stream):
+    stream.outlet.end(Closing.DISCONNECTED)
+    await settle()
+
+    [(_, goodbye)] = stream.taken
+    assert b"event: goodbye" in goodbye
+
+
+async def test_a_rest_that_the_socket_has_not_taken_counts_as_waiting(autojump_clock):
+    stream = Stream(bytes_max=500)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream.run)
+        await settle()
+        stream.socket.has_room = False
+        stream.outlet.push(a_push(1, size=100))
+        stream.outlet.push(a_push(2, size=100))
+        assert stream.outlet.closing is Closing.SLOW

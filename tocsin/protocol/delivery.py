@@ -50,6 +50,7 @@ HOLD: Final = 0.25
 """Seconds between two looks whether what the other nodes do is known again."""
 
 _LIVE: Final = Phase.LIVE
+_RESTING: Final = Phase.RESTING
 """Read once: in Python 3.11, to look up a member costs as much as a call. Most inputs come
 in this phase and stay in it, so `changed` and `said` look into the table in the others only."""
 _END_OF_TOKEN: Final = End(Closing.UNAUTHENTICATED, detail="token_expired: the token has run out.")
@@ -135,10 +136,14 @@ class DeviceDelivery(DevicePresence):
         all else. No page is read behind it: what there was to read was asked for before, and a push
         makes no room. Nor does it move the cursor.
         """
-        if self.phase is not _LIVE:
+        before = self.phase
+        if before is not _LIVE:
             self._take(Input.CHANGED)
         current = self._session
         if current is None:
+            return []
+        if before is _RESTING:
+            current.heard_of(entry.sequence)
             return []
         if self._expiry.has_passed(now_ms):
             return self._end_of_token()
@@ -165,7 +170,7 @@ class DeviceDelivery(DevicePresence):
         """
         self._take(Input.COMPARED)
         current = self._session
-        if current is None or self.phase is not Phase.LIVE or current.is_behind:
+        if current is None or self.phase not in (_LIVE, _RESTING) or current.is_behind:
             return []
         return [] if current.counters == (unread, unseen) else self._look(now_ms)
 
@@ -372,7 +377,9 @@ class DeviceDelivery(DevicePresence):
         outputs: list[Output] = []
         if records or cursor is not None:
             outputs.append(Note(records, cursor))
-        if self._retry_at == math.inf and (wanted := current.wants_page()) is not None:
+        if self._retry_at < math.inf or self.phase is _RESTING:
+            return outputs
+        if (wanted := current.wants_page()) is not None:
             self._asked_head = current.known_head
             outputs.append(AskPage(self._start, self._began, self._resumed, wanted))
         return outputs

@@ -7,6 +7,8 @@ WAITING ── listening ─→ ATTACHING ── attached ─→ REPLAYING ─�
                          ↓  settled              purged └── RESETTING ←── purged
                         SETTLING                    └──────────↑
         from all of them: ended, left, refused ─→ ENDED
+
+LIVE ── rested ─→ RESTING ── returned ─→ LIVE        (a device that polls, between two polls)
 ```
 
 The manner is h11's: a phase and an input name the phase that follows. A pair that is missing is an
@@ -39,6 +41,8 @@ class Phase(StrEnum):
     """The device has caught up once since the session began."""
     RESETTING = "resetting"
     """The log was purged under the session: the store is asked where the device starts anew."""
+    RESTING = "resting"
+    """The device's poll was answered, and its next one is expected: nothing is pushed."""
     ENDED = "ended"
     """Goodbye is said, or the connection has gone."""
 
@@ -64,6 +68,8 @@ class Input(StrEnum):
     HOPS_CHANGED = "hops changed"
     HEARD_ELSEWHERE = "heard elsewhere"
     TICK = "tick"
+    RESTED = "rested"
+    RETURNED = "returned"
     LEFT = "left"
     ASK_REFUSED = "ask refused"
     NOTE_REFUSED = "note refused"
@@ -73,11 +79,11 @@ class Input(StrEnum):
 
 
 _W, _A, _S, _R = Phase.WAITING, Phase.ATTACHING, Phase.SETTLING, Phase.REPLAYING
-_L, _X, _E = Phase.LIVE, Phase.RESETTING, Phase.ENDED
+_L, _X, _P, _E = Phase.LIVE, Phase.RESETTING, Phase.RESTING, Phase.ENDED
 
 _ROWS: Final[dict[Input, dict[Phase, Phase]]] = {
     # The store. A question is asked once, so there is one answer to it.
-    Input.LISTENING: {_W: _A, _A: _A, _S: _S, _R: _R, _L: _L, _X: _X},
+    Input.LISTENING: {_W: _A, _A: _A, _S: _S, _R: _R, _L: _L, _X: _X, _P: _P},
     Input.ATTACHED: {_A: _R, _X: _R},
     Input.PARTLY: {_A: _A, _X: _X},
     Input.UNSETTLED: {_A: _S},
@@ -86,9 +92,12 @@ _ROWS: Final[dict[Input, dict[Phase, Phase]]] = {
     Input.PAGE_FAILED: {_R: _R, _L: _L},
     Input.ASK_REFUSED: {_A: _E, _R: _E, _L: _E, _X: _E},
     # The ledger may have no room for the last line of a session that ends with it.
-    Input.NOTE_REFUSED: {_R: _E, _L: _E, _X: _E, _E: _E},
+    Input.NOTE_REFUSED: {_R: _E, _L: _E, _X: _E, _P: _E, _E: _E},
     # The device. An acknowledgment before the first push is malformed.
     Input.SAID: {_W: _E, _A: _E, _S: _E, _R: _R, _L: _L, _X: _X},
+    # The pause between two polls.
+    Input.RESTED: {_L: _P},
+    Input.RETURNED: {_P: _L},
     # The findings of the session itself.
     Input.SYNCED: {_R: _L},
     Input.PURGED: {_R: _X, _L: _X},
@@ -101,7 +110,7 @@ _ROWS: Final[dict[Input, dict[Phase, Phase]]] = {
             *(Input.HOPS_CHANGED, Input.HEARD_ELSEWHERE, Input.TICK),
         )
     },
-    **{each: dict.fromkeys((_W, _A, _S, _R, _L, _X), _E) for each in (Input.LEFT, Input.ENDED)},
+    **{each: dict.fromkeys((_W, _A, _S, _R, _L, _X, _P), _E) for each in (Input.LEFT, Input.ENDED)},
 }
 
 NEXT: Final = {

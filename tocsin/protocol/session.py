@@ -46,20 +46,8 @@ class DeviceSession:
     """
 
     __slots__ = (
-        "_counted",
-        "_counters",
-        "_cursor",
-        "_doubtful",
-        "_fetching",
-        "_flight",
-        "_limits",
-        "_previous",
-        "_random",
-        "_resends",
-        "_synced",
-        "device",
-        "known_head",
-        "position",
+        *("_counted", "_counters", "_cursor", "_doubtful", "_fetching", "_flight", "_limits"),
+        *("_previous", "_random", "_resends", "_synced", "device", "known_head", "position"),
         "user",
     )
 
@@ -299,6 +287,11 @@ class DeviceSession:
         return self.position < self.known_head
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the device was pushed all that is known to be in the log, and no page is read."""
+        return self._synced and not (self._fetching or self._doubtful or self.is_behind)
+
+    @property
     def counters(self) -> tuple[int, int]:
         """Unread and unseen, as the device was told them last."""
         return self._counters
@@ -307,6 +300,11 @@ class DeviceSession:
     def in_flight(self) -> int:
         """Pushes that the device was sent and has not answered."""
         return len(self._flight)
+
+    @property
+    def bytes_in_flight(self) -> int:
+        """The bytes of their content."""
+        return self._flight.bytes
 
     @property
     def synced(self) -> bool:

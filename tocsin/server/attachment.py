@@ -38,6 +38,12 @@ def leave(services: Services, user: str, outlet: Outlet) -> None:
     services.users.leave(user, outlet.connection)
 
 
+def rest(services: Services, user: str, outlet: Outlet) -> None:
+    """The poll of *outlet* is answered, and its device may come back with what it was told."""
+    services.connections.closed(outlet.connection)
+    services.users.rest(user, outlet.connection)
+
+
 def check_running(services: Services) -> None:
     """Raise `Refused` (503) on a node that is stopping: another one is the place to go."""
     if services.readiness.stopping:

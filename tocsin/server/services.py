@@ -37,7 +37,7 @@ from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.connector_status import Connectors
 from tocsin.server.key_watch import KeyWatch
-from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, Turnstile
+from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, AnswerLine, Turnstile
 
 T = TypeVar("T")
 Asked: TypeAlias = Read[T] | Write[T]
@@ -99,7 +99,7 @@ class Services:
     neighbours: Neighbours = ALONE
     attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))
     """The turnstile of streams and long polls on their way in; next, of polls on their way out."""
-    answering: Turnstile = field(default_factory=lambda: Turnstile(ANSWERS_MAX))
+    answering: AnswerLine = field(default_factory=lambda: AnswerLine(ANSWERS_MAX))
     key_watch: KeyWatch
     timing: Timing = field(default_factory=Timing)
     loop: LoopStatus = field(default_factory=LoopStatus)

@@ -12,8 +12,9 @@ who say nothing keep nobody out.
 
 from __future__ import annotations
 
+from collections import deque
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import trio
 
@@ -71,6 +72,48 @@ class Turnstile:
     def waiting(self) -> int:
         """How many stand in the queue."""
         return len(self._queue)
+
+
+class InLine(Protocol):
+    """One that stands in an `AnswerLine`."""
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether it wants no place any more."""
+
+    def come(self) -> None:
+        """Take the place that is free, and leave it later; must not block or raise."""
+
+
+class AnswerLine:
+    """As `Turnstile`, for sleepers: *inside_max* of them are woken at a time, in order.
+
+    A task that is woken to stand at a turnstile is switched to twice more until it is through. Here
+    the sleeper stands in the line, and its task is woken when it is through.
+    """
+
+    __slots__ = ("_free", "_waiting")
+
+    def __init__(self, inside_max: int) -> None:
+        self._free = inside_max
+        self._waiting: deque[InLine] = deque()
+
+    def join(self, sleeper: InLine) -> None:
+        """Have *sleeper* come when it is its turn, which may be now. To be called once for it."""
+        if self._free:
+            self._free -= 1
+            sleeper.come()
+        else:
+            self._waiting.append(sleeper)
+
+    def leave(self) -> None:
+        """One place is left; for each that has come to say, once."""
+        while self._waiting:
+            sleeper = self._waiting.popleft()
+            if not sleeper.has_gone:
+                sleeper.come()
+                return
+        self._free += 1
 
 
 class Place:

@@ -1,13 +1,21 @@
 """Answers that last: written as they come, while their client is watched."""
 
+import socket
+from collections.abc import Callable
+
 import pytest
 import trio
 import trio.testing
 
 from tests.server.edge_kit import GET, open_edge, read_all, wait_until
 from tests.server.http.host_kit import read_response
+from tocsin.server.http.application import Incoming, RequestPlan
 from tocsin.server.http.client_watch import KEPT_MAX
+from tocsin.server.http.lasting import LastingAnswer
 from tocsin.server.http.limits import HttpLimits
+from tocsin.server.http.response import Lasting, chunk
+from tocsin.server.http.wire import PeerGone, Wire
+from tocsin.server.request_head import parse_head
 
 LAST = b"0\r\n\r\n"
 
@@ -108,3 +116,57 @@ async def test_a_host_that_ends_kills_what_lasts():
         await edge.host.stop(0.05)
         assert await read_all(client) == b""
         assert edge.host.connection_count == 0
+
+
+# --- Past the task --------------------------------------------------------------------------------
+
+
+async def test_chunks_that_are_written_past_the_task_stand_in_their_order():
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    large = b"x" * (4 << 20)
+    heads = parse_head(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    incoming = Incoming(RequestPlan(0), heads, None, b"", "r", "a")
+    ways: list[Callable[[bytes], bool]] = []
+    send, receive = trio.open_memory_channel[bytes](0)
+    client = trio.SocketStream(trio.socket.from_stdlib_socket(there))
+    server = trio.SocketStream(trio.socket.from_stdlib_socket(here))
+    answering = LastingAnswer(Wire(server, write_timeout=60.0), incoming, "")
+    answer = Lasting(receive, "text/plain", (), ways.append)
+    async with client, server, trio.open_nursery() as nursery:
+        nursery.start_soon(answering.write, answer, lambda: False)
+        await send.send(b"one")
+        got = await read_until(client, b"one\r\n")
+        [write] = ways
+        assert write(b"two")
+        got += await read_until(client, b"two\r\n")
+        assert not write(large)
+        nursery.start_soon(send_last, send, b"four")
+        got += await read_until(client, LAST)
+    _, _, body = got.partition(b"\r\n\r\n")
+    assert body == b"".join(map(chunk, (b"one", b"two", large, b"four", b"")))
+
+
+async def test_to_a_client_that_has_gone_nothing_is_written_past_the_task():
+    here, there = socket.socketpair()
+    server = trio.SocketStream(trio.socket.from_stdlib_socket(here))
+    wire = Wire(server, write_timeout=60.0)
+    there.close()
+
+    assert wire.write_now(b"one") == 0
+    with pytest.raises(PeerGone):
+        await wire.write(b"one")
+    wire.close()
+
+
+async def read_until(client: trio.SocketStream, end: bytes) -> bytes:
+    """All bytes up to *end*, read in small pieces of a large chunk."""
+    read = bytearray()
+    while not read.endswith(end):
+        read += await client.receive_some(65536)
+    return bytes(read)
+
+
+async def send_last(channel: trio.MemorySendChannel[bytes], data: bytes) -> None:
+    async with channel:
+        await channel.send(data)

@@ -87,6 +87,7 @@ class ClusterState:
     ) -> None:
         self.node = node
         self.entropy = world.entropy
+        self.is_alone = False
         self.timing = timing or Timing()
         self.status = status
         status.statistics.refused = refusals.counts

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import assert_never
+from typing import Final, assert_never
 
 from tocsin.actors.delivery.driver import DeliveryDriver
 from tocsin.actors.delivery.messages import (
     Acknowledged,
+    Arrived,
     ArrivedElsewhere,
     AttachDone,
     BusChanged,
@@ -32,6 +33,7 @@ from tocsin.actors.delivery.messages import (
     MessageForAll,
     PageDone,
     Refreshed,
+    Rested,
     Settled,
     StoreChanged,
     Taken,
@@ -49,6 +51,10 @@ from tocsin.protocol.delivery_values import Hops, Output
 from tocsin.protocol.frames import Nack
 from tocsin.protocol.push import LogEntry
 from tocsin.protocol.sightings import Sight
+
+RESTING_MAX: Final = 10_000
+"""Devices of a node that rest at a time: some 40 MiB, and 80 more where all have much in flight.
+Others begin a session with each poll."""
 
 
 class ConnectedDevice(DeliveryDriver):
@@ -72,6 +78,8 @@ class ConnectedDevice(DeliveryDriver):
                 self._sight(Sight.PUSHED, push.notification_id)
             if not self._company.ledger.note((record,), None, clock.now):
                 self._carry_out(self.delivery.note_refused())
+            elif self._streams:
+                self._tell_handed()
         else:
             self._carry_out(made)
 
@@ -98,8 +106,12 @@ class ConnectedDevice(DeliveryDriver):
             case Echoed():
                 delivery.echoed()
             case Left():
-                self._sight(Sight.ENDED, detail="left")
+                if not self.rests:
+                    self._sight(Sight.ENDED, detail="left")
                 outputs = delivery.left()
+            case Rested():
+                self._sight(Sight.ENDED, detail="left")
+                outputs = self._rest()
             case _:
                 assert_never(message)
         self._carry_out(outputs)
@@ -164,6 +176,43 @@ class ConnectedDevice(DeliveryDriver):
         """
         if self.delivery.phase is not Phase.ENDED:
             self.outlet.end(Closing.INTERNAL_ERROR, RETRY_DELAY)
+
+    # --- Between two polls -----------------------------------------------------------------------
+
+    @property
+    def rests(self) -> bool:
+        """Whether the device is between two polls."""
+        return self.delivery.phase is Phase.RESTING
+
+    def can_return(self, arrived: Arrived) -> bool:
+        """Whether the poll that has *arrived* goes on where the one before it was answered."""
+        return (
+            self.rests
+            and arrived.outlet.transport == self.outlet.transport
+            and self._company.status.available
+            and self.delivery.can_return(arrived.cursor, arrived.window)
+        )
+
+    def take_back(self, arrived: Arrived) -> None:
+        """Go on with the poll that has *arrived*, as `can_return` says that is possible."""
+        self.outlet = arrived.outlet
+        self._company.users.resting.discard((self._terms.user, self.name))
+        clock = self._clock
+        self._carry_out(self.delivery.returned(arrived.expires_at, clock.now, clock.now_ms))
+
+    def _rest(self) -> Sequence[Output]:
+        """Rest, where it is known here what the device would be told, and by which nodes.
+
+        In a cluster it is not: the device may poll another node next, and come back here before
+        that is heard. Only the store knows then which session is the device's, so each poll asks.
+        """
+        delivery, resting = self.delivery, self._company.users.resting
+        is_alone = self._company.neighbours.is_alone
+        if not (is_alone and delivery.can_rest and len(resting) < RESTING_MAX):
+            return delivery.left()
+        delivery.rest(self._clock.now)
+        resting.add((self._terms.user, self.name))
+        return ()
 
     def check(self) -> None:
         """Do what is due: resend pushes, ping, end a session that has expired or is silent."""

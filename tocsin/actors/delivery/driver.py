@@ -21,7 +21,8 @@ from tocsin.persistence.store.queries import Page, ReadPage
 from tocsin.persistence.store.user_commands import Attach
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery import DeviceDelivery
+from tocsin.protocol.delivery_phases import Phase
+from tocsin.protocol.delivery_resting import RestingDelivery
 from tocsin.protocol.delivery_values import (
     AnnounceArrival,
     AnnouncePresence,
@@ -39,6 +40,7 @@ from tocsin.protocol.delivery_values import (
 from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
 from tocsin.protocol.push import Push
 from tocsin.protocol.sightings import Sight
+from tocsin.protocol.terms import Acknowledging
 from tocsin.protocol.values import is_unnamed_device
 
 _SEVERAL: Final = 3
@@ -49,7 +51,7 @@ class DeliveryDriver:
     """The delivery of one device, and the destinations of its outputs; see the module."""
 
     __slots__ = (
-        *("_clock", "_company", "_counted", "_ref", "_terms"),
+        *("_clock", "_company", "_counted", "_ref", "_streams", "_terms"),
         *("delivery", "name", "next_deadline", "outlet"),
     )
 
@@ -57,13 +59,17 @@ class DeliveryDriver:
         self, user: str, arrived: Arrived, ref: Ref[UserMessage], company: Company, clock: Clock
     ) -> None:
         self.name: Final = arrived.device
-        self.outlet: Final = arrived.outlet
+        self.outlet = arrived.outlet
         self._ref = ref
         self._company = company
         self._counted: Final = company.timing.by_transport[arrived.outlet.transport]
         self._clock = clock
+        # Whether the window moves with what the socket takes.
+        self._streams = (
+            arrived.outlet.transport == "sse" and arrived.acknowledging is Acknowledging.RESUME
+        )
         self._terms = _terms(user, arrived, company, clock)
-        self.delivery: Final = DeviceDelivery(
+        self.delivery: Final = RestingDelivery(
             self._terms, company.world.random, clock.now, clock.now_ms
         )
         # The delivery's own method, without one of ours around it: the user's actor asks for the
@@ -82,12 +88,25 @@ class DeliveryDriver:
                 self._note(note.records, note.cursor)
             elif outputs:
                 self._carry_out_each(outputs)
+                if self._streams:
+                    self._tell_handed()
             return
         self.outlet.hold()
         try:
             self._carry_out_each(outputs)
         finally:
             self.outlet.let_go()
+        if self._streams:
+            self._tell_handed()
+
+    def _tell_handed(self) -> None:
+        """Tell the delivery up to which push the stream's socket has taken all in this turn.
+
+        What it takes later is told by a message (`Taken`).
+        """
+        sequence = self.outlet.take_handed()
+        if sequence and self.delivery.phase is not Phase.ENDED:
+            self._carry_out(self.delivery.taken(sequence, self._clock.now_ms))
 
     def _carry_out_each(self, outputs: Sequence[Output]) -> None:
         for output in outputs:

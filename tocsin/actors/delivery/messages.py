@@ -67,6 +67,10 @@ class Left(ForConnection, frozen=True):
     """The connection has ended."""
 
 
+class Rested(ForConnection, frozen=True):
+    """The connection has ended with the answer to a poll, and the device may come back at once."""
+
+
 class Echoed(ForConnection, frozen=True):
     """This node's own word that the device has arrived here has come back over the bus.
 
@@ -91,7 +95,7 @@ class PageDone(ForConnection, frozen=True):
 
 
 ConnectionMessage = (
-    DeviceAnswered | Refreshed | Taken | Left | Echoed | Settled | AttachDone | PageDone
+    DeviceAnswered | Refreshed | Taken | Left | Rested | Echoed | Settled | AttachDone | PageDone
 )
 
 

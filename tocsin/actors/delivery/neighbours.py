@@ -21,6 +21,10 @@ class Neighbours(Protocol):
     """The port to the other nodes; see the module."""
 
     @property
+    def is_alone(self) -> bool:
+        """Whether this node is the only one, so that all that happens to a user is known here."""
+
+    @property
     def audible(self) -> int:
         """How many other nodes are heard."""
 
@@ -88,6 +92,7 @@ class Neighbours(Protocol):
 class Alone:
     """The neighbours of a node that has none."""
 
+    is_alone: bool = True
     audible: Final = 0
     heard: Final = ()
     is_current: Final = True

@@ -52,6 +52,10 @@ class Outlet(Protocol):
         The push changes later, so an outlet must not keep it.
         """
 
+    def take_handed(self) -> int:
+        """The sequence of the last push that the socket took in its turn, since it was asked; 0 for
+        none. Only a stream says so: a WebSocket has answers, and a poll nothing that it takes."""
+
     def say(self, frame: frames.ServerFrame) -> None:
         """Send any other *frame*, behind all that was sent before."""
 

@@ -28,6 +28,7 @@ from tocsin.actors.delivery.messages import (
     ForConnection,
     ForDevice,
     HeadMoved,
+    Left,
     Listening,
     LogChanged,
     MessageForAll,
@@ -83,6 +84,10 @@ class UserActor(PromptActor[UserMessage]):
         self._company.users.ended(self._user)
         self._company.neighbours.leave(self._user)
         for device in self._devices.values():
+            self._company.users.resting.discard((self._user, device.name))
+            if device.rests and not failed:
+                # The ledger outlives the users' actors, and no connection tells of this end.
+                device.receive(Left(device.outlet.connection), self._head)
             device.fail()
 
     def dropped(self, message: UserMessage) -> None:
@@ -138,8 +143,16 @@ class UserActor(PromptActor[UserMessage]):
 
     def _arrived(self, arrived: Arrived) -> None:
         for device in self._named(arrived.device):
+            if device.can_return(arrived):
+                del self._devices[device.outlet.connection]
+                self._devices[arrived.outlet.connection] = device
+                device.take_back(arrived)
+                self._after(device)
+                return
             device.replace()
             self._after(device)
+        if len(self._devices) >= self._company.settings.devices_max:
+            self._end_a_rest()
         if len(self._devices) >= self._company.settings.devices_max:
             detail = f"A user has at most {self._company.settings.devices_max} sessions at a time."
             arrived.outlet.end(Closing.OVERLOADED, RETRY_DELAY, detail)
@@ -152,6 +165,13 @@ class UserActor(PromptActor[UserMessage]):
         if self._listening:
             device.receive_common(Listening())
         self._after(device)
+
+    def _end_a_rest(self) -> None:
+        """End a session that rests, if there is one: it takes the place of another."""
+        for connection, device in self._devices.items():
+            if device.rests:
+                self._tell_one(Left(connection))
+                return
 
     def _tell_one(self, message: ConnectionMessage) -> None:
         if type(message) is AttachDone:
@@ -238,6 +258,7 @@ class UserActor(PromptActor[UserMessage]):
         """
         if device.delivery.phase is _ENDED:
             self._devices.pop(device.outlet.connection, None)
+            self._company.users.resting.discard((self._user, device.name))
         else:
             deadline = device.next_deadline()
             if deadline < self._deadline:

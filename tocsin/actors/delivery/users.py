@@ -15,6 +15,7 @@ from tocsin.actors.delivery.messages import (
     HeadMoved,
     Left,
     LogChanged,
+    Rested,
     SharedChange,
     StoreChanged,
     UserMessage,
@@ -44,6 +45,8 @@ class Users(Directory[UserMessage]):
         """For each user who has attached, the highest sequence that this node was told of."""
         self.missed: dict[str, int] = {}
         """For each user whose mailbox had no room for a change, its sequence."""
+        self.resting: set[tuple[str, str]] = set()
+        """Users and devices that are between two polls, and whose session waits for the next."""
 
     @contextmanager
     def made_by(self, make: Callable[[str], PromptActor[UserMessage]]) -> Iterator[None]:
@@ -74,6 +77,14 @@ class Users(Directory[UserMessage]):
         """Tell the actor of *user* that *connection* has ended."""
         # Beyond the capacity: an actor that never hears of the end keeps the device for ever.
         self.tell(user, Left(connection), forced=True)
+        self._attendance.left(user, connection)
+
+    def rest(self, user: str, connection: str) -> None:
+        """As `leave`, for a *connection* on which a poll was answered: its device may come back.
+
+        Until then the device is not counted as connected.
+        """
+        self.tell(user, Rested(connection), forced=True)
         self._attendance.left(user, connection)
 
     def tell(self, user: str, message: UserMessage, *, forced: bool = False) -> None:

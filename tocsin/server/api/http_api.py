@@ -128,7 +128,8 @@ class HttpApi:
         operation: Operation = incoming.plan.operation
         answer = await serve(operation, self._services, self._publishing, asked_of(incoming))
         if isinstance(answer, Streamed):
-            return Lasting(answer.body, operation.produces, tuple(answer.headers.items()))
+            headers = tuple(answer.headers.items())
+            return Lasting(answer.body, operation.produces, headers, answer.direct)
         return whole(operation, answer)
 
     def refusal(self, error: Exception, about: About) -> Whole:

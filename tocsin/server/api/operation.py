@@ -95,10 +95,12 @@ class Answer(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Streamed:
     """A handler's answer that lasts: *body* is entered when it is begun, and left
-    however it ends. A chunk is asked for when the client has taken the one before."""
+    however it ends. A chunk is asked for when the client has taken the one before. *direct* as in
+    `Lasting`."""
 
     body: AbstractAsyncContextManager[AsyncIterator[bytes]]
     headers: Mapping[str, str] = field(default_factory=dict)
+    direct: Callable[[Callable[[bytes], bool]], None] | None = None
 
 
 NO_CONTENT: Final = Answer(status=204)

@@ -171,7 +171,8 @@ async def stream_inbox(call: Call[StreamQuery, None]) -> Streamed:
     window, expires_at = services.settings.window, expiry_ms(call.principal)
     arrived = Arrived(outlet, device, cursor, window, expires_at, query.ack)
     headers = {name: value for name, value in STREAM_HEADERS if name != "Content-Type"}
-    return Streamed(SseStream(services, call.user, outlet, arrived), headers)
+    body = SseStream(services, call.user, outlet, arrived)
+    return Streamed(body, headers, outlet.write_directly)
 
 
 @operations.define(
@@ -192,7 +193,8 @@ async def poll_changes(call: Call[ChangesQuery, None]) -> Answer:
     text = given(query.cursor)
     cursor = None if text is None else read_cursor(services, text, "?cursor")
     bytes_max = services.settings.window_bytes
-    outlet = PollOutlet(services.connections.stream_name(), query.limit, bytes_max)
+    name = services.connections.stream_name()
+    outlet = PollOutlet(name, query.limit, bytes_max, services.answering)
     expires_at = expiry_ms(call.principal)
     arrived = Arrived(outlet, query.device, cursor, query.limit, expires_at, Acknowledging.RESUME)
     wait = min(query.wait, services.settings.poll_wait_max)
@@ -288,8 +290,10 @@ def _answer(outlet: PollOutlet) -> Answer:
         )
         headers["Retry-After"] = str(math.ceil(after))
     reason: Any = outlet.reset
+    # A session that rests keeps its outlet, and needs no answer twice.
+    given_out, outlet.changes = outlet.changes, []
     changes = Changes(
-        changes=[written(change) for change in outlet.changes],
+        changes=[written(change) for change in given_out],
         cursor=str(outlet.cursor),
         more=not outlet.caught_up,
         unread=outlet.unread,

@@ -4,7 +4,8 @@ It holds nothing but its outlet and waits for one event, so thousands of them co
 processor. They come in and go out in turns (`turnstile`): one publish may wake them all.
 
 Its answer counts as sent, not as received: the next poll's cursor confirms it, and a poll that
-is cancelled confirms nothing.
+is cancelled confirms nothing. A session whose poll was answered may rest until the next one
+(`protocol/delivery_resting.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ import trio
 from tocsin.actors.delivery.messages import Arrived
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.refusal import Refused, refusal_for
-from tocsin.server.attachment import arrive, leave
+from tocsin.server.attachment import arrive, leave, rest
 from tocsin.server.auth.errors import AuthCode, Unauthenticated
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
-from tocsin.server.turnstile import Turnstile
 
 _QUEUE_MAX: Final = 5.0
 """Seconds beyond the longest wait; who is not answered by then is, whoever stands before."""
@@ -35,6 +35,7 @@ async def gather(
     ends the session and confirms nothing.
     """
     started, settings = trio.current_time(), services.settings
+    goes_on = False
     with await services.attaching.enter() as place:
         arrive(services, user, arrived)
         try:
@@ -42,28 +43,30 @@ async def gather(
             place.leave()
             if not (looked or outlet.changes):
                 raise Refused(refusal_for(Closing.STORE_UNAVAILABLE))
-            if outlet.caught_up and wait:
-                await outlet.enough.wait(started + wait)
-            await _stand_in_line(services.answering, started + settings.poll_wait_max + _QUEUE_MAX)
+            waits = wait and outlet.caught_up and not outlet.enough.is_set()
+            if not (waits and await outlet.enough.wait(started + wait)):
+                await _stand_in_line(outlet, started + settings.poll_wait_max + _QUEUE_MAX)
+            # A device that does not wait will not be back at once.
+            goes_on = wait > 0 and outlet.caught_up and outlet.closing is None
         finally:
-            leave(services, user, outlet)
+            outlet.enough.leave()
+            (rest if goes_on else leave)(services, user, outlet)
     if outlet.closing is not None and not _is_goodbye(outlet):
         raise _refused(outlet.closing, outlet.after, outlet.detail)
 
 
-async def _stand_in_line(answering: Turnstile, latest: float) -> None:
+async def _stand_in_line(outlet: PollOutlet, latest: float) -> None:
     """Wait for one of the places in a turn in which polls are answered, until *latest*.
 
     The rest of the answer follows in the turn in which the place is left. A change that comes
-    meanwhile is in the answer as well.
+    meanwhile is in the answer as well. A poll for which something came while it waited has stood in
+    the line since then.
     """
-    place = answering.enter_now()
-    if place is None:
-        with trio.move_on_at(latest):
-            place = await answering.enter()
-    if place is not None:
-        with place:
-            await trio.lowlevel.checkpoint()
+    outlet.enough.set()
+    if outlet.enough.is_set():
+        await trio.lowlevel.checkpoint()  # for there are others in this turn
+    else:
+        await outlet.enough.wait(latest)
 
 
 def _is_goodbye(outlet: PollOutlet) -> bool:

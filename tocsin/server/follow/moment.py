@@ -7,6 +7,7 @@ import math
 import trio
 
 from tocsin.actors.runtime.waiting import WaitingPlace, has_passed
+from tocsin.server.turnstile import AnswerLine
 
 
 class Moment(WaitingPlace):
@@ -42,3 +43,35 @@ class Moment(WaitingPlace):
             # its time.
             self._forget_alarm()
         return self._has_come
+
+
+class Turn(Moment):
+    """A moment whose task goes on when it is its turn in *line*, of which it then has a place.
+
+    The task ends with `leave`.
+    """
+
+    __slots__ = ("_has_place", "_line", "_stands", "has_gone")
+
+    def __init__(self, line: AnswerLine) -> None:
+        super().__init__()
+        self._line = line
+        self._stands = self._has_place = False
+        self.has_gone = False
+
+    def set(self) -> None:
+        """Stand in the line, from now on; again is no harm."""
+        if not self._stands:
+            self._stands = True
+            self._line.join(self)
+
+    def come(self) -> None:
+        """It is its turn."""
+        self._has_place = True
+        super().set()
+
+    def leave(self) -> None:
+        """Leave the place, if it has one, to the next in the line; or the line. Once."""
+        self.has_gone = True
+        if self._has_place:
+            self._line.leave()

@@ -9,14 +9,16 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor
 from tocsin.protocol.push import Push
-from tocsin.server.follow.moment import Moment
+from tocsin.server.follow.moment import Moment, Turn
+from tocsin.server.turnstile import AnswerLine
 
 
 class PollOutlet:
     """An `Outlet` of the user's actor. Full with *limit* pushes, or *bytes_max* of content.
 
     *caught_up* says that nothing is missing behind what was gathered. Both moments stay set: first
-    `looked` (the log was read as far as it will be), then `enough` (waiting longer is of no use).
+    `looked` (the log was read as far as it will be), then `enough` (waiting longer is of no use,
+    and it is the poll's turn in *line*).
     """
 
     __slots__ = (
@@ -41,7 +43,7 @@ class PollOutlet:
     last_heard: Final = math.inf
     transport: Final = "poll"
 
-    def __init__(self, connection: str, limit: int, bytes_max: int) -> None:
+    def __init__(self, connection: str, limit: int, bytes_max: int, line: AnswerLine) -> None:
         self.connection: Final = connection
         self.changes: list[bytes] = []
         self.cursor: Cursor | None = None
@@ -53,7 +55,7 @@ class PollOutlet:
         self.detail = ""
         self.caught_up = False
         self.looked = Moment()
-        self.enough = Moment()
+        self.enough = Turn(line)
         self._limit = limit
         self._bytes_max = bytes_max
         self._bytes = 0
@@ -82,6 +84,10 @@ class PollOutlet:
         is_full = len(self.changes) >= self._limit or self._bytes >= self._bytes_max
         if is_full or self.caught_up:
             self._answer()
+
+    def take_handed(self) -> int:
+        """None: the answer is not written in the actor's turn."""
+        return 0
 
     def say(self, frame: frames.ServerFrame) -> None:
         """Note what concerns the answer."""

@@ -3,11 +3,15 @@
 The user's actor must not wait for a socket, and the answer is written by its connection's task, as
 fast as the socket takes it. In between stands a bounded list; what waits goes out as one chunk.
 When the next chunk is asked for, the socket has taken the one before.
+
+While that task waits, an event need not wake it: it is written in the actor's turn, as far as the
+socket takes it. That is nearly always whole. If not, the task is woken, and writes the rest.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -27,14 +31,19 @@ class SseOutlet:
     __slots__ = (
         "_bell",
         "_bytes_max",
+        "_direct",
         "_ended",
         "_events",
+        "_handed_at_once",
+        "_holds",
         "_in_hand",
         "_pushed",
         "_retry",
         "_start",
+        "_unfinished",
         "_waiting",
         "_waits",
+        "_written_at",
         "closing",
         "connection",
         "handed",
@@ -60,6 +69,15 @@ class SseOutlet:
         self._ended = False
         self._bell = Bell()
         self._waits = False
+        self._direct: Callable[[bytes], bool] | None = None
+        self._holds = False
+        self._handed_at_once = 0
+        self._unfinished = 0  # bytes of a chunk that the socket has not taken whole
+        self._written_at = -math.inf
+
+    def write_directly(self, write: Callable[[bytes], bool]) -> None:
+        """From now on chunks may be given to *write* while one is waited for; see `Lasting`."""
+        self._direct = write
 
     # --- The actor's side ------------------------------------------------------------------------
 
@@ -75,15 +93,24 @@ class SseOutlet:
             self.place = None
 
     def hold(self) -> None:
-        """Nothing: all that waits is one chunk of the stream."""
+        """Write nothing in the actor's turn: all that waits is one chunk of the stream."""
+        self._holds = True
 
     def let_go(self) -> None:
-        """Nothing; see `hold`."""
+        """Write what was held."""
+        self._holds = False
+        if self._events:
+            self._wake()
 
     def push(self, push: Push) -> None:
         """Write a *push* event; too much that waits ends the stream, as it does for all events."""
         self._pushed = push.sequence
         self._put(self._placed(push.sequence) + event("push", frames.encode_push(push)))
+
+    def take_handed(self) -> int:
+        """As `Outlet.take_handed`."""
+        handed, self._handed_at_once = self._handed_at_once, 0
+        return handed
 
     def say(self, frame: frames.ServerFrame) -> None:
         """Write an event that is named as the frame's type."""
@@ -117,22 +144,29 @@ class SseOutlet:
 
         The chunk before counts as written. Cancelling takes nothing.
         """
-        self._in_hand = self.handed = 0
+        self._in_hand = self.handed = self._unfinished = 0
         if not self._events and not self._ended:
-            self._waits = True
-            try:
-                await self._bell.wait(trio.current_time() + patience)
-            finally:
-                self._waits = False
+            await self._wait(patience)
         else:
             await trio.lowlevel.checkpoint()
-        if not self._events:
-            return b"" if self._ended else COMMENT
-        chunk = b"".join(self._events)
-        self._events.clear()
-        self._in_hand, self._waiting = len(chunk), 0
+        chunk = self._take_waiting() or (b"" if self._ended else COMMENT)
+        self._in_hand, self._unfinished = self._unfinished + len(chunk), 0
         self.handed, self._pushed = self._pushed, 0
         return chunk
+
+    async def _wait(self, patience: float) -> None:
+        """Wait until there is something for the task to write, or *patience* seconds after the last
+        write."""
+        now = trio.current_time()
+        until = now + patience
+        while now < until and not (self._events or self._ended or self._unfinished):
+            self._waits = True
+            try:
+                await self._bell.wait(until)
+            finally:
+                self._waits = False
+            now = trio.current_time()
+            until = max(until, self._written_at + patience)
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -140,15 +174,35 @@ class SseOutlet:
         if self._ended:
             return
         self._waiting += len(event)
-        if self._in_hand + self._waiting > self._bytes_max:
+        if self._in_hand + self._unfinished + self._waiting > self._bytes_max:
             self.end(Closing.SLOW, Closing.SLOW.after)
             return
         self._events.append(event)
         self._wake()
 
     def _wake(self) -> None:
-        if self._waits:  # else the ring would be kept, and end a wait that has heard nothing
+        if not self._waits:
+            return  # a ring would be kept, and end a wait that has heard nothing
+        if self._direct is None or self._ended:
             self._bell.ring()
+        elif not self._holds:
+            self._write_now(self._direct)
+
+    def _write_now(self, write: Callable[[bytes], bool]) -> None:
+        """Write all that waits, or begin to, and wake the task for the rest."""
+        chunk = self._take_waiting()
+        if write(chunk):
+            self._written_at = trio.current_time()
+            self._handed_at_once, self._pushed = self._pushed or self._handed_at_once, 0
+        else:
+            self._unfinished, self._waits = len(chunk), False
+            self._bell.ring()
+
+    def _take_waiting(self) -> bytes:
+        chunk = b"".join(self._events)
+        self._events.clear()
+        self._waiting = 0
+        return chunk
 
     def _placed(self, sequence: int) -> bytes:
         return b"id: %b\n" % str(self._start.moved(sequence)).encode()

@@ -7,7 +7,7 @@ handler: a page of another origin can read why, a browser sniffs nothing, and no
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
 from http import HTTPStatus
@@ -45,11 +45,16 @@ class Whole(msgspec.Struct, frozen=True):
 class Lasting(msgspec.Struct, frozen=True):
     """An answer with status 200 that comes as it is made: *body* is entered when it begins, and
     left however it ends. A chunk is asked for when the client has taken the one before; that is a
-    checkpoint, or an answer without an end would keep others from running."""
+    checkpoint, or an answer without an end would keep others from running.
+
+    *direct*, if there is one, is given the way past the task: a function that writes a chunk at
+    once and says whether the socket has taken it. It may be called only while a chunk is waited
+    for, and after it has said no, only once the next was asked for."""
 
     body: AbstractAsyncContextManager[AsyncIterator[bytes]]
     content_type: str
     headers: tuple[tuple[str, str], ...] = ()
+    direct: Callable[[Callable[[bytes], bool]], None] | None = None
 
 
 def whole_response(

@@ -121,6 +121,16 @@ class Wire:
         if sent < len(data):
             await self._write_rest(memoryview(data)[sent:])
 
+    def write_now(self, data: bytes) -> int:
+        """Write as much of *data* as the socket takes at once, and return how many bytes that are.
+
+        None, too, if the client has gone: the next `write` tells.
+        """
+        try:
+            return os.write(self._number, data)
+        except OSError:
+            return 0
+
     async def _write_rest(self, data: memoryview) -> None:
         try:
             for start in range(0, len(data), _WRITE_BYTES):

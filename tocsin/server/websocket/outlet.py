@@ -97,6 +97,10 @@ class WebSocketOutlet:
         """Write what was held."""
         self._stream.let_go()
 
+    def take_handed(self) -> int:
+        """None: what the socket has taken does not matter, since the device answers."""
+        return 0
+
     def begin(self, start: Cursor) -> None:
         """Let the next device in; where a push stands in the log is in the push."""
         self.leave_place()
