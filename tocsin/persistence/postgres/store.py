@@ -114,7 +114,7 @@ class PostgresStore(Opened):
         async def work(connection: Connection) -> list[Result]:
             begin = (*connection.beginning, _HURRY) if hurried else connection.beginning
             return await self._transaction(
-                connection, lambda: write(commands, self.epoch, self._limits), begin
+                connection, lambda: write(commands, self.epoch, self._limits, few=True), begin
             )
 
         return await self._call(work, self._timeout)

@@ -140,9 +140,16 @@ class _Gathered:
 
 
 def write(
-    commands: Sequence[Command[Any]], epoch: str, limits: ScriptLimits = LIMITS
+    commands: Sequence[Command[Any]],
+    epoch: str,
+    limits: ScriptLimits = LIMITS,
+    *,
+    few: bool = False,
 ) -> Script[list[Result]]:
-    """Run *commands*; their results, in the same order. *epoch* is the store's."""
+    """Run *commands*; their results, in the same order. *epoch* is the store's.
+
+    *few* says that the dialect has the statement of `publish_few`.
+    """
     results: list[Result] = [Done()] * len(commands)
     facts: Facts = []
     lines = [each for each in commands if isinstance(each, Record)]
@@ -159,7 +166,7 @@ def write(
         changes = of(*_SUBSCRIPTIONS, SetTopic)
         logs, looking = of(*_LOGS), of(Attach, MarkInbox, Materialise, *_SUBSCRIPTIONS)
         looked_at = {user for _, command in looking for user in users_of(command)}
-        yield from change_logs(logs, results, looked_at, facts, limits)
+        yield from change_logs(logs, results, looked_at, facts, limits, few=few)
         note_accepted(logs, results, facts)
         brought = yield from bring_up_to_date(looking, results, limits, locked=bool(logs))
         yield from mark_inboxes(of(MarkInbox), results, facts, limits)

@@ -98,7 +98,7 @@ def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Publish
     admission = PublishAdmission()
     publishes = [(index, each) for index, each in commands if isinstance(each, Publish)]
     if any(_key(each) is not None for _, each in publishes):
-        publishes = yield from _claim(publishes, admission, results)
+        publishes = yield from claim(publishes, admission, results)
     # After the keys of publishes: all transactions have to claim in one order.
     yield from _claim_names(commands, admission, results)
     fresh = yield from _insert(publishes)
@@ -143,10 +143,13 @@ def key_of(idempotency: Idempotency) -> Key:
     return idempotency.credential, idempotency.key
 
 
-def _claim(
+def claim(
     publishes: list[tuple[int, Publish]], admission: PublishAdmission, results: list[Result]
 ) -> Script[list[tuple[int, Publish]]]:
-    """The publishes that have claimed their idempotency key, and those without a key."""
+    """The publishes that have claimed their idempotency key, and those without a key.
+
+    The others get their results, unless they wait for an answer that is owed.
+    """
     claims: dict[Key, _Claim] = {}
     # Overdue publishes last: a new one with the same key must not find it claimed by them.
     for _, publish in sorted(publishes, key=lambda each: each[1].overdue):
