@@ -12,7 +12,7 @@ from tests.persistence.desk_kit import publish, sent
 from tests.persistence.postgres_kit import opened, session
 from tocsin.persistence.postgres.connecting import Connection
 from tocsin.persistence.postgres.driving import drive
-from tocsin.persistence.scripts.logs.publish_few import FEW_MAX
+from tocsin.persistence.scripts.logs.publish_plain import FEW_MAX
 from tocsin.persistence.store.commands import Changed
 from tocsin.persistence.store.user_commands import Record
 from tocsin.protocol.ledger import DeviceCursor

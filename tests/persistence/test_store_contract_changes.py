@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.persistence.desk_kit import START_OF_TIME, Desk, limited, positions, publish
-from tocsin.persistence.scripts.logs.publish_few import FEW_MAX
+from tocsin.persistence.scripts.logs.publish_plain import FEW_MAX
 from tocsin.persistence.store import StoreFailed
 from tocsin.persistence.store.commands import (
     Changed,

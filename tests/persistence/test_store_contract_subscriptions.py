@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.desk_kit import START_OF_TIME, positions, publish, told
-from tocsin.persistence.scripts.logs.publish_few import FEW_MAX
+from tocsin.persistence.scripts.logs.publish_plain import FEW_MAX
 from tocsin.persistence.store.queries import ListSubscriptions, SubscribedTopics
 from tocsin.persistence.store.user_commands import (
     SUBSCRIPTIONS_MAX,

@@ -148,7 +148,7 @@ def write(
 ) -> Script[list[Result]]:
     """Run *commands*; their results, in the same order. *epoch* is the store's.
 
-    *few* says that the dialect has the statement of `publish_few`.
+    *few* says that the dialect has the statement `publish_few`.
     """
     results: list[Result] = [Done()] * len(commands)
     facts: Facts = []

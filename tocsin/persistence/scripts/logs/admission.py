@@ -101,7 +101,7 @@ def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Publish
         publishes = yield from claim(publishes, admission, results)
     # After the keys of publishes: all transactions have to claim in one order.
     yield from _claim_names(commands, admission, results)
-    fresh = yield from _insert(publishes)
+    fresh = yield from insert(publishes)
     for index, each in publishes:
         if each.content.id in fresh:
             fresh.remove(each.content.id)
@@ -228,7 +228,8 @@ def _is_first(publish: Publish, known: str, admission: PublishAdmission) -> bool
     return True
 
 
-def _insert(publishes: list[tuple[int, Publish]]) -> Script[set[str]]:
+def insert(publishes: Sequence[tuple[int, Publish]]) -> Script[set[str]]:
+    """Insert the notifications of *publishes*; the ids of those that are new."""
     rows = yield from run(
         "notifications_insert",
         **_NOTIFICATIONS_INSERT([each.content for _, each in publishes]),

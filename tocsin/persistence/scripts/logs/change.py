@@ -11,7 +11,7 @@ A batch of them is one piece of work in six steps, whatever the number of comman
 5. *settle*: go through the plan again, now with sequences, and write the inbox;
 6. *append* to the logs of topics, whose rows are held for the shortest time (`topic_heads`).
 
-A batch of posts to a few users takes a shorter way (`publish_few`).
+A batch of nothing but posts to users takes a shorter way (`publish_plain`).
 
 The number of statements is constant because each head advances once, by a sum, before the single
 entries are numbered. The commands keep their order all the same: a user's sequences follow it, and
@@ -37,7 +37,7 @@ from tocsin.persistence.scripts.logs.admission import PublishAdmission, admit, a
 from tocsin.persistence.scripts.logs.escalations import begin_escalations
 from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
-from tocsin.persistence.scripts.logs.publish_few import are_few, publish_few
+from tocsin.persistence.scripts.logs.publish_plain import are_plain, publish_plain
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.store.commands import FanOut, Publish, Update, Withdraw
@@ -72,8 +72,8 @@ def change_logs(
     """
     if not commands:
         return
-    if few and not looked_at and are_few(commands):
-        yield from publish_few(commands, results)
+    if not looked_at and are_plain(commands):
+        yield from publish_plain(commands, results, few=few)
         return
     admission = yield from admit(commands, results)
     if admission.done:
