@@ -19,8 +19,9 @@ CATEGORY_PATTERN = r"^[a-z0-9._-]{1,64}$"
 _IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UUID_VERSION = 0x7000_8000_000000000000
-"""The version 7 and the variant of RFC 9562 in the last 80 bits, and the bits that are random."""
+"""The version, 7, and the variant of RFC 9562 in the last 80 bits of a UUID."""
 _UUID_RANDOM = 0x0FFF_3FFF_FFFFFFFFFFFF
+"""Those of these bits that are random: all the others."""
 _UNNAMED = "device-"
 EARLIEST = -62_135_596_800_000
 """The beginning of the year 1, the first time that `to_rfc3339` can write, in Unix milliseconds."""
