@@ -109,7 +109,7 @@ OF_WISHES: Final = (
     Mutation(
         name="mute no categories",
         owner=holding,
-        attribute="_muted",
+        attribute="muted",
         patch=_mute_nothing,
         plan=_WISHES,
     ),

@@ -12,6 +12,7 @@ from tests.persistence.desk_kit import publish, sent
 from tests.persistence.postgres_kit import opened, session
 from tocsin.persistence.postgres.connecting import Connection
 from tocsin.persistence.postgres.driving import drive
+from tocsin.persistence.scripts.logs.publish_plain import FEW_MAX
 from tocsin.persistence.store.commands import Changed
 from tocsin.persistence.store.user_commands import Record
 from tocsin.protocol.ledger import DeviceCursor
@@ -52,15 +53,28 @@ def record_of(made: Changed) -> Record:
     return Record(line.deliveries, (DeviceCursor("ann", "phone", 1, 5),))
 
 
-async def test_a_post_waits_for_the_server_five_times_and_a_ledger_twice(desk):
-    """The last time to hear whether receipts are wanted; the others for rows that scripts need."""
+async def test_a_post_waits_for_the_server_twice_and_a_ledger_once(desk):
+    """For the rows of `publish_few`, and for the commit. A key is claimed before, and users that
+    become known join the topic of everyone behind."""
     await desk.attach("ann", "phone")
-    first = await desk.publish("ann")
+    first = await desk.publish("ann", key="a")
     await desk.write(record_of(first), publish("ann"))
 
-    assert await round_trips(desk, publish("ann")) <= 5
-    assert await round_trips(desk, record_of(first), publish("ann")) <= 5
-    assert await round_trips(desk, record_of(first)) <= 2
+    assert await round_trips(desk, publish("ann")) == 2
+    assert await round_trips(desk, record_of(first), publish("ann"), publish("ann")) == 2
+    assert await round_trips(desk, publish("bob", "ann")) == 4
+    assert await round_trips(desk, publish("ann", key="b")) == 3
+    assert await round_trips(desk, record_of(first)) == 1
+
+
+async def test_a_post_beside_other_changes_waits_for_the_server_five_times(desk):
+    """For the rows of each step that the next one needs, and for the commit."""
+    await desk.attach("ann", "phone")
+    many = [f"user-{number}" for number in range(FEW_MAX + 1)]
+    await desk.publish(*many)
+
+    assert await round_trips(desk, publish(*many)) <= 5
+    assert await round_trips(desk, *map(publish, many)) <= 5
 
 
 async def test_a_statement_that_waits_runs_before_the_next_one_with_rows(desk, postgres_url):

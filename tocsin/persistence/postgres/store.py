@@ -118,7 +118,9 @@ class PostgresStore(Opened):
             begin = (*connection.beginning, _HURRY) if hurried else connection.beginning
             return await self._transaction(
                 connection,
-                lambda: write(commands, self.epoch, self._limits, footprints=self._footprints),
+                lambda: write(
+                    *(commands, self.epoch, self._limits), footprints=self._footprints, few=True
+                ),
                 begin,
             )
 

@@ -70,6 +70,13 @@ def _advanced(track: Track, columns: _Columns, rows: Rows) -> None:
             track.recounted[user] = None
 
 
+def _published(track: Track, columns: _Columns, rows: Rows) -> None:
+    heads = track.heads
+    for row in rows:
+        if (user := row[1]) is not None and row[2] > heads.get(user, 0):
+            heads[user] = row[2]
+
+
 def _brought(track: Track, columns: _Columns, rows: Rows) -> None:
     heads = track.heads
     for user, sequence in zip(columns["user_id"], columns["sequence"], strict=True):
@@ -99,6 +106,7 @@ def _appended(track: Track, columns: _Columns, rows: Rows) -> None:
 
 WRITING: Final[dict[str, Callable[[Track, _Columns, Rows], None]]] = {
     "users_advance": _advanced,
+    "publish_few": _published,
     "topics_bring": _brought,
     "topics_advance": _appended,
     "subscriptions_save": _subscribed,

@@ -148,17 +148,19 @@ def write(
     limits: ScriptLimits = LIMITS,
     *,
     footprints: bool = False,
+    few: bool = False,
 ) -> Script[list[Result]]:
     """Run *commands*; their results, in the same order. *epoch* is the store's.
 
-    With *footprints* the transaction leaves one, for other nodes on this store.
+    With *footprints* the transaction leaves one, for other nodes on this store. *few* says that the
+    dialect has the statement `publish_few`.
     """
-    script = _write(commands, epoch, limits)
+    script = _write(commands, epoch, limits, few=few)
     return leaving(script) if footprints else script
 
 
 def _write(
-    commands: Sequence[Command[Any]], epoch: str, limits: ScriptLimits
+    commands: Sequence[Command[Any]], epoch: str, limits: ScriptLimits, *, few: bool
 ) -> Script[list[Result]]:
     results: list[Result] = [Done()] * len(commands)
     facts: Facts = []
@@ -176,7 +178,7 @@ def _write(
         changes = of(*_SUBSCRIPTIONS, SetTopic)
         logs, looking = of(*_LOGS), of(Attach, MarkInbox, Materialise, *_SUBSCRIPTIONS)
         looked_at = {user for _, command in looking for user in users_of(command)}
-        yield from change_logs(logs, results, looked_at, facts, limits)
+        yield from change_logs(logs, results, looked_at, facts, limits, few=few)
         note_accepted(logs, results, facts)
         brought = yield from bring_up_to_date(looking, results, limits, locked=bool(logs))
         yield from mark_inboxes(of(MarkInbox), results, facts, limits)

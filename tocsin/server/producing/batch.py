@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import AsyncIterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -178,8 +177,7 @@ class Lines:
 # --- Publishing -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _OnItsWay:
+class _OnItsWay(msgspec.Struct, frozen=True):
     """An item that the store was told of; the answer has to come by *deadline* (Trio time)."""
 
     index: int
@@ -213,7 +211,8 @@ async def publish_all(
         own = item.idempotency_key
         if own is None and key is not None:
             own = f"{key}#{index}"
-        await batch.submit(index, _draft(item), own)
+        # A draft with a key among its fields would mean something else: see `_draft`.
+        await batch.submit(index, item if own is None else _draft(item), own)
     return await batch.finish()
 
 

@@ -98,10 +98,10 @@ def admit(commands: Sequence[Numbered], results: list[Result]) -> Script[Publish
     admission = PublishAdmission()
     publishes = [(index, each) for index, each in commands if isinstance(each, Publish)]
     if any(_key(each) is not None for _, each in publishes):
-        publishes = yield from _claim(publishes, admission, results)
+        publishes = yield from claim(publishes, admission, results)
     # After the keys of publishes: all transactions have to claim in one order.
     yield from _claim_names(commands, admission, results)
-    fresh = yield from _insert(publishes)
+    fresh = yield from insert(publishes)
     for index, each in publishes:
         if each.content.id in fresh:
             fresh.remove(each.content.id)
@@ -143,10 +143,13 @@ def key_of(idempotency: Idempotency) -> Key:
     return idempotency.credential, idempotency.key
 
 
-def _claim(
+def claim(
     publishes: list[tuple[int, Publish]], admission: PublishAdmission, results: list[Result]
 ) -> Script[list[tuple[int, Publish]]]:
-    """The publishes that have claimed their idempotency key, and those without a key."""
+    """The publishes that have claimed their idempotency key, and those without a key.
+
+    The others get their results, unless they wait for an answer that is owed.
+    """
     claims: dict[Key, _Claim] = {}
     # Overdue publishes last: a new one with the same key must not find it claimed by them.
     for _, publish in sorted(publishes, key=lambda each: each[1].overdue):
@@ -225,7 +228,8 @@ def _is_first(publish: Publish, known: str, admission: PublishAdmission) -> bool
     return True
 
 
-def _insert(publishes: list[tuple[int, Publish]]) -> Script[set[str]]:
+def insert(publishes: Sequence[tuple[int, Publish]]) -> Script[set[str]]:
+    """Insert the notifications of *publishes*; the ids of those that are new."""
     rows = yield from run(
         "notifications_insert",
         **_NOTIFICATIONS_INSERT([each.content for _, each in publishes]),

@@ -11,6 +11,8 @@ A batch of them is one piece of work in six steps, whatever the number of comman
 5. *settle*: go through the plan again, now with sequences, and write the inbox;
 6. *append* to the logs of topics, whose rows are held for the shortest time (`topic_heads`).
 
+A batch of nothing but posts to users takes a shorter way (`publish_plain`).
+
 The number of statements is constant because each head advances once, by a sum, before the single
 entries are numbered. The commands keep their order all the same: a user's sequences follow it, and
 each command finds the notifications as the commands before have left them.
@@ -35,6 +37,7 @@ from tocsin.persistence.scripts.logs.admission import PublishAdmission, admit, a
 from tocsin.persistence.scripts.logs.escalations import begin_escalations
 from tocsin.persistence.scripts.logs.locking import hold
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Outcome, Plan, Slot, Step
+from tocsin.persistence.scripts.logs.publish_plain import are_plain, publish_plain
 from tocsin.persistence.scripts.logs.topic_heads import append_to_topics
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.store.commands import FanOut, Publish, Update, Withdraw
@@ -59,13 +62,18 @@ def change_logs(
     looked_at: Collection[str],
     facts: Facts,
     limits: ScriptLimits,
+    *,
+    few: bool = False,
 ) -> Script[None]:
-    """Run *commands* and put each result in its place in *results*.
+    """Run *commands* and put each result in its place in *results*; *few* as in `write`.
 
     The users *looked_at*, whose logs later steps of this transaction read, are locked together with
     those of *commands*: locking users in two steps could be in two orders, and so deadlock.
     """
     if not commands:
+        return
+    if not looked_at and are_plain(commands):
+        yield from publish_plain(commands, results, few=few)
         return
     admission = yield from admit(commands, results)
     if admission.done:

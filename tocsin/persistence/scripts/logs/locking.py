@@ -10,7 +10,7 @@ from tocsin.persistence.scripts.logs.admission import PublishAdmission
 from tocsin.persistence.scripts.logs.plan import Held, Numbered, Plan, Slot
 from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
-from tocsin.persistence.store.commands import Update, Withdraw
+from tocsin.persistence.store.commands import Publish, Update, Withdraw
 from tocsin.persistence.store.upkeep_commands import Expire, Release
 from tocsin.protocol.news import RecipientState
 from tocsin.protocol.notification import Standing
@@ -38,8 +38,7 @@ def hold(
     # An admitted notification is held only from its command on: the plan adds it then.
     held = {id_: each for id_, each in held.items() if id_ not in fresh} | scheduled
     yield from _read_recipients(held, published, looked_at)
-    muted = yield from _muted(published)
-    return Plan(held, dict(slots), muted), slots
+    return Plan(held, dict(slots), (yield from muted(published))), slots
 
 
 def held_of_row(row: Row) -> Held:
@@ -148,7 +147,7 @@ def _read_recipients(
         held[row.notification_id].recipients[row.user_id] = state
 
 
-def _muted(published: Iterable[Held]) -> Script[set[tuple[str, str]]]:
+def muted(published: Iterable[Held | Publish]) -> Script[set[tuple[str, str]]]:
     """The users of *published* who have muted its category, with the category."""
     pairs = {
         (user, each.content.category)

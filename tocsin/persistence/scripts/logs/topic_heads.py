@@ -49,6 +49,14 @@ def join_everyone(users: Sequence[str]) -> Script[None]:
         yield from _save_subscriptions(dict.fromkeys(users, heads[EVERYONE].head))
 
 
+def become_known(newcomers: Collection[str]) -> Script[None]:
+    """Put those of *newcomers*, whose logs had no entry before, who were not known into the topic
+    of everyone, where the transaction does nothing else to topics.
+    """
+    rows = yield from run("users_outside", user_id=sorted(newcomers))
+    yield from join_everyone([row.user_id for row in rows])
+
+
 def append_to_topics(outcomes: Sequence[Outcome], newcomers: Collection[str]) -> Script[None]:
     """Append the entries of *outcomes* to topics, and count the subscribers that they address.
 

@@ -66,3 +66,62 @@ SELECT deliver_at FROM schedule ORDER BY deliver_at, notification_id LIMIT 1;
 DELETE FROM schedule AS s
 USING unnest($1::text[]) AS settled (notification_id)
 WHERE s.notification_id = settled.notification_id;
+
+-- name: publish_few(id, revision, category, created_at, updated_at, expires_at, document, priority,
+--     recipients, credential, notification_id, user_id)
+--     -> id, user_id, sequence, unread, unseen
+-- Publish notifications without a collapse key to a few users, at once: what otherwise
+-- `notifications_insert`, `categories_muted`, `users_advance` and `inbox_insert` do, each with a
+-- round trip. Returns each notification that is new, with each place that it has got in a log; once
+-- and without a place if no user gets it. Users and notifications are found by comparing all with
+-- all, so this is for a few. (The offset makes the planner look each user up, and not list all that
+-- have muted something.)
+WITH new AS (
+    INSERT INTO notifications (id, revision, category, created_at, updated_at, expires_at, document,
+        document_bytes, standing, priority, recipients, credential, kept_from)
+    SELECT id, revision, category, created_at, updated_at, expires_at, document,
+        octet_length(document), 'active', priority, recipients, credential, created_at
+    FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+        $7::text[], $8::text[], $9::bigint[], $10::text[])
+        AS posted (id, revision, category, created_at, updated_at, expires_at, document, priority,
+            recipients, credential)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, category, created_at, priority
+), told AS (
+    SELECT new.id, asked.user_id, asked.place, new.created_at
+    FROM unnest($11::text[], $12::text[]) WITH ORDINALITY AS asked (notification_id, user_id, place)
+    JOIN new ON new.id = asked.notification_id
+    WHERE new.priority = 'critical' OR NOT EXISTS (
+        SELECT 1 FROM preferences AS p
+        WHERE p.user_id = asked.user_id AND p.kind = 'category' AND p.name = new.category
+            AND NOT p.enabled
+        OFFSET 0
+    )
+), advanced AS (
+    INSERT INTO users AS u (user_id, head, unread, unseen, changed_at)
+    SELECT user_id, count(*), count(*), count(*), max(created_at)
+    FROM told
+    GROUP BY user_id
+    ORDER BY user_id COLLATE "C"
+    ON CONFLICT (user_id) DO UPDATE SET
+        head = u.head + excluded.head,
+        unread = u.unread + excluded.unread,
+        unseen = u.unseen + excluded.unseen,
+        changed_at = greatest(u.changed_at, excluded.changed_at)
+    RETURNING u.user_id, u.head, u.unread, u.unseen
+), placed AS (
+    SELECT told.id, told.user_id, told.place, a.head, a.unread, a.unseen,
+        count(*) OVER (PARTITION BY told.user_id ORDER BY told.place
+            ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS behind
+    FROM told
+    JOIN advanced AS a ON a.user_id = told.user_id
+), kept AS (
+    INSERT INTO inbox (notification_id, user_id, sequence, created_sequence)
+    SELECT id, user_id, head - behind, head - behind
+    FROM placed
+)
+SELECT new.id, placed.user_id, placed.head - placed.behind AS sequence,
+    placed.unread - placed.behind AS unread, placed.unseen - placed.behind AS unseen
+FROM new
+LEFT JOIN placed ON placed.id = new.id
+ORDER BY placed.place;
