@@ -10,13 +10,15 @@ FROM unnest($1::bigint[], $2::text[]) AS new (part, footprint);
 -- The footprints behind a place, and what the statement's own snapshot says: transactions before
 -- `oldest` have ended, and their footprints are seen. (Ids from `newest` on are of another server,
 -- whose rows came here by a backup.)
-SELECT l.life, l.horizon, seen.oldest, seen.newest, f.xid, f.part, f.footprint
+SELECT seen.life, seen.horizon, seen.oldest, seen.newest, f.xid, f.part, f.footprint
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS asked (after_xid, after_part, rows_max)
 CROSS JOIN (
-    SELECT pg_snapshot_xmin(now)::text::bigint AS oldest, pg_snapshot_xmax(now)::text::bigint AS newest
+    SELECT pg_snapshot_xmin(now)::text::bigint AS oldest,
+        pg_snapshot_xmax(now)::text::bigint AS newest,
+        (SELECT life FROM footprint_life WHERE name = 'footprints') AS life,
+        (SELECT horizon FROM footprint_life WHERE name = 'footprints') AS horizon
     FROM pg_current_snapshot() AS now
 ) AS seen
-LEFT JOIN footprint_life AS l ON l.name = 'footprints'
 LEFT JOIN LATERAL (
     SELECT o.xid, o.part, o.footprint
     FROM footprints AS o
