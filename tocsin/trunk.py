@@ -52,10 +52,9 @@ from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.publishing.scheduler import (
     Scheduler,
     SchedulerMessage,
-    StoreBack,
     expire_due,
-    tell_scheduler,
     tell_times,
+    wake_scheduler,
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime.child import Child
@@ -73,6 +72,7 @@ from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
+from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.outbound import NOWHERE, OutboundPort
@@ -139,7 +139,10 @@ class Trunk:
         self._outbound = outbound
         self.channels = channels or ConfiguredChannels()
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
-        self._escalation = EscalationActors(self.channels, self._storage, world, settings.node)
+        self._store_clock = clock = StoreClock(self._storage, world)
+        self._escalation = EscalationActors(
+            self.channels, self._storage, world, clock, settings.node
+        )
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
@@ -245,7 +248,7 @@ class Trunk:
             watchers.append(partial(_learn_secret, self._store, cluster.ports))
             watchers += [cluster.state.store_changed, cluster.line.store_changed]
         watchers += [self._users.store_changed, self.topics.store_changed]
-        watchers.append(partial(_wake, self._scheduler))
+        watchers.append(partial(wake_scheduler, self._scheduler))
         watchers.append(self._escalation.store_changed)
         self._bus.watchers.append(self._users.bus_changed)
 
@@ -357,6 +360,7 @@ class Trunk:
             self._storage,
             self._outbound,
             self._world,
+            self._store_clock,
             node=self._settings.node,
             epoch=lambda: self._status.epoch,
             disable_after=self._settings.sink_disable_after,
@@ -391,8 +395,3 @@ def _learn_secret(store: Store, ports: ClusterPorts, available: bool) -> None:
     """Take the nodes' secret from the store, if that is there: without it no node is heard."""
     if available:
         ports.seals.learn(store.secret)
-
-
-def _wake(scheduler: Ref[SchedulerMessage], available: bool) -> None:
-    if available:
-        tell_scheduler(scheduler, StoreBack())

@@ -104,7 +104,7 @@ def _connections(seed: int) -> dict[str, Any]:
     chance = Chance(seed, "swarm", "connections")
     found: dict[str, Any] = {"queue": chance.one(_QUEUES) if chance.happens(_QUEUED) else 0.0}
     if chance.happens(_SINKS):
-        # A lease and a retry have the time of their node's clock, which may be minutes ahead.
+        # A batch that failed often is tried again after minutes.
         found |= {"sink": 1.0, "sink_trouble": chance.one((0.0, 0.2)), "settling": _LONG_SETTLING}
     return found
 

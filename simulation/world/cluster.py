@@ -28,7 +28,7 @@ class Cluster(Surroundings):
 
     def __init__(self, plan: Plan, timeline: Timeline, trace: Trace, nursery: trio.Nursery) -> None:
         super().__init__(plan, timeline, trace, nursery)
-        self.store = SharedStore(self.chance("store"))
+        self.store = SharedStore(self.chance("store"), self.now_ms)
         patience = settings_of("any", plan).redis_timeout
         self.broker = SimulatedBroker(timeline, self.chance("broker"), patience)
         self.receiver = SimulatedReceiver(plan, timeline, self.chance("receiver"))

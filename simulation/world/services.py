@@ -58,8 +58,8 @@ class StoreHealth:
 class SharedStore(SqliteStore):
     """The store of all nodes; it stays open when one of them closes its way to it."""
 
-    def __init__(self, chance: Chance) -> None:
-        super().__init__(MEMORY, inline=True, entropy=chance.randbytes)
+    def __init__(self, chance: Chance, clock: Callable[[], int]) -> None:
+        super().__init__(MEMORY, inline=True, entropy=chance.randbytes, clock=clock)
         self.health = StoreHealth()
         self.transactions = 0
         """The number of transactions that nodes have asked for."""

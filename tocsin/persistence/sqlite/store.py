@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import cache, partial
@@ -96,7 +97,8 @@ class SqliteStore(Opened):
 
     With *inline*, all work runs in the calling task. That blocks the event loop, but the same calls
     take the same steps, as simulation needs. *path* may then be `":memory:"`. *entropy* gives
-    random bytes for the epoch and the secret of a new database. *limits* bound a transaction.
+    random bytes for the epoch and the secret of a new database. *clock* is the store's, in Unix
+    milliseconds. *limits* bound a transaction.
     """
 
     def __init__(
@@ -105,12 +107,14 @@ class SqliteStore(Opened):
         *,
         inline: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         limits: ScriptLimits = LIMITS,
     ) -> None:
         super().__init__()
         self._path = os.fspath(path)
         self._inline = inline
         self._entropy = entropy
+        self._clock = clock
         self._limits = limits
         self._statements = _statements()
         self._connection: sqlite3.Connection | None = None
@@ -301,6 +305,7 @@ class SqliteStore(Opened):
             check_same_thread=False,
             cached_statements=_STATEMENTS_CACHED,
         )
+        connection.create_function("store_now_ms", 0, self._clock)
         try:
             for setting in _SETTINGS:
                 connection.execute(setting)
