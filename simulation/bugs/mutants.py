@@ -14,6 +14,7 @@ import trio
 from simulation.bugs.mutants_of_presence import OF_PRESENCE
 from simulation.bugs.mutants_of_queues import OF_QUEUES
 from simulation.bugs.mutants_of_receipts import OF_RECEIPTS
+from simulation.bugs.mutants_of_sends import OF_SENDS
 from simulation.bugs.mutants_of_store import OF_STORE
 from simulation.bugs.mutants_of_upkeep import OF_UPKEEP
 from simulation.bugs.mutants_of_wishes import OF_WISHES
@@ -317,6 +318,7 @@ ALL: Final = (
     ),
     *OF_PRESENCE,
     *OF_QUEUES,
+    *OF_SENDS,
     *OF_RECEIPTS,
     *OF_STORE,
     *OF_UPKEEP,

@@ -48,6 +48,10 @@ _QUEUED: Final = 0.25
 """The share of seeds in which nodes take from a broker."""
 _SINKS: Final = 0.15
 """The share of seeds with a sink in a broker."""
+_ESCALATING: Final = 0.2
+"""The share of seeds in which notifications escalate."""
+_ESCALATIONS: Final = 0.2, 0.5
+"""The shares of posts with a plan among which such a seed chooses."""
 _LONG_SETTLING: Final = 600.0
 """Seconds within which such a seed must be settled."""
 _QUEUES: Final = 0.5, 1.0, 2.0
@@ -106,6 +110,10 @@ def _connections(seed: int) -> dict[str, Any]:
     if chance.happens(_SINKS):
         # A batch that failed often is tried again after minutes.
         found |= {"sink": 1.0, "sink_trouble": chance.one((0.0, 0.2)), "settling": _LONG_SETTLING}
+    chance = Chance(seed, "swarm", "channels")
+    if chance.happens(_ESCALATING):
+        found |= {"escalations": chance.one(_ESCALATIONS), "settling": _LONG_SETTLING}
+        found["channel_trouble"] = chance.one((0.0, 0.2, 0.5))
     return found
 
 
