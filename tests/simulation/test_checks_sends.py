@@ -233,7 +233,7 @@ QUIET = {"quiet": {"from": "23:59", "to": "00:01", "timezone": "UTC"}}
         ({"quiet": {**QUIET["quiet"], "channels": ["push"]}}, "high", None),
     ],
 )
-def test_what_a_person_does_not_want_is_known(stage, body, priority, word):
+def test_the_silences_of_a_person_are_known(stage, body, priority, word):
     silences = Silences()
     request = stage.request("u0/d0", "set_preferences", body)
     silences.asked(request)
