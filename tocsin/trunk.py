@@ -53,8 +53,8 @@ from tocsin.actors.publishing.scheduler import (
     Scheduler,
     SchedulerMessage,
     expire_due,
+    tell_store_changed,
     tell_times,
-    wake_scheduler,
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime.child import Child
@@ -131,7 +131,7 @@ class Trunk:
         sinks: Sequence[SinkTerms] = (),
         timing: Timing | None = None,
     ) -> None:
-        assert settings.node is not None, "the node is named before it is started"
+        assert (node := settings.node) is not None, "the node is named before it is started"
         self._settings = settings
         self._store = store
         self._world = world
@@ -140,9 +140,7 @@ class Trunk:
         self.channels = channels or ConfiguredChannels()
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
         self._store_clock = clock = StoreClock(self._storage, world)
-        self._escalation = EscalationActors(
-            self.channels, self._storage, world, clock, settings.node
-        )
+        self._escalation = EscalationActors(self.channels, self._storage, world, clock, node)
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
@@ -242,14 +240,24 @@ class Trunk:
         return _Cluster(ports, state, attendance, line)
 
     def _watch_health(self) -> None:
-        """Have the tables told, in this order, when the store or the bus is lost, or is back."""
+        """Have the tables told, in this order, when the store or the bus is lost, or is back.
+
+        And when a transaction was lost that may be committed.
+        """
         watchers = self._status.watchers
         if (cluster := self._cluster) is not None:
-            watchers.append(partial(_learn_secret, self._store, cluster.ports))
+            watchers.append(partial(cluster.ports.learn_secret, self._store))
             watchers += [cluster.state.store_changed, cluster.line.store_changed]
         watchers += [self._users.store_changed, self.topics.store_changed]
-        watchers.append(partial(wake_scheduler, self._scheduler))
+        watchers.append(partial(tell_store_changed, self._scheduler))
         watchers.append(self._escalation.store_changed)
+        self._status.unannounced += [
+            self._users.recount,
+            partial(self.topics.store_changed, available=True),
+            partial(tell_store_changed, self._scheduler, available=True),
+            partial(self._escalation.store_changed, available=True),
+            self._receipts.committed,
+        ]
         self._bus.watchers.append(self._users.bus_changed)
 
     def _services(self, loop_faults: Callable[[], int]) -> Services:
@@ -389,9 +397,3 @@ class _Cluster:
     def make_presence(self) -> PresenceActor:
         """A new incarnation of the presence actor."""
         return PresenceActor(self.attendance, self.ports.presence)
-
-
-def _learn_secret(store: Store, ports: ClusterPorts, available: bool) -> None:
-    """Take the nodes' secret from the store, if that is there: without it no node is heard."""
-    if available:
-        ports.seals.learn(store.secret)

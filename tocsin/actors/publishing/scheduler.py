@@ -208,8 +208,8 @@ def tell_scheduler(scheduler: Ref[SchedulerMessage], message: SchedulerMessage) 
         scheduler.tell(message)
 
 
-def wake_scheduler(scheduler: Ref[SchedulerMessage], available: bool) -> None:
-    """Have *scheduler* look if the store is back."""
+def tell_store_changed(scheduler: Ref[SchedulerMessage], available: bool) -> None:
+    """Have *scheduler* look into the store, if that is back."""
     if available:
         tell_scheduler(scheduler, StoreBack())
 
