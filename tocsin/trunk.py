@@ -131,7 +131,8 @@ class Trunk:
         sinks: Sequence[SinkTerms] = (),
         timing: Timing | None = None,
     ) -> None:
-        assert (node := settings.node) is not None, "the node is named before it is started"
+        node = settings.node
+        assert node is not None, "the node is named before it is started"
         self._settings = settings
         self._store = store
         self._world = world
@@ -146,9 +147,9 @@ class Trunk:
         self._bus = BusStatus(available=ports is None)
         self._timing = timing or Timing()
         self.ledger = Ledger(settings.ledger_linger)
-        self._cluster = None if ports is None else self._joined(settings.node, ports)
+        self._cluster = None if ports is None else self._joined(node, ports)
         self._neighbours: Neighbours = ALONE
-        self._attendance = Attendance(settings.node, world)
+        self._attendance = Attendance(node, world)
         commit = None
         if (cluster := self._cluster) is not None:
             self._neighbours, self._attendance = cluster.state, cluster.attendance
