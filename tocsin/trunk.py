@@ -72,6 +72,7 @@ from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
+from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.outbound import NOWHERE, OutboundPort
@@ -130,7 +131,8 @@ class Trunk:
         sinks: Sequence[SinkTerms] = (),
         timing: Timing | None = None,
     ) -> None:
-        assert settings.node is not None, "the node is named before it is started"
+        node = settings.node
+        assert node is not None, "the node is named before it is started"
         self._settings = settings
         self._store = store
         self._world = world
@@ -138,15 +140,16 @@ class Trunk:
         self._outbound = outbound
         self.channels = channels or ConfiguredChannels()
         self._storage: Ref[StorageMessage] = Ref("/storage", Mailbox(_STORAGE_CAPACITY))
-        self._escalation = EscalationActors(self.channels, self._storage, world, settings.node)
+        self._store_clock = clock = StoreClock(self._storage, world)
+        self._escalation = EscalationActors(self.channels, self._storage, world, clock, node)
         self._scheduler: Ref[SchedulerMessage] = Ref("/scheduler", Mailbox(_SCHEDULER_CAPACITY))
         self._status = StoreStatus()
         self._bus = BusStatus(available=ports is None)
         self._timing = timing or Timing()
         self.ledger = Ledger(settings.ledger_linger)
-        self._cluster = None if ports is None else self._joined(settings.node, ports)
+        self._cluster = None if ports is None else self._joined(node, ports)
         self._neighbours: Neighbours = ALONE
-        self._attendance = Attendance(settings.node, world)
+        self._attendance = Attendance(node, world)
         commit = None
         if (cluster := self._cluster) is not None:
             self._neighbours, self._attendance = cluster.state, cluster.attendance
@@ -366,6 +369,7 @@ class Trunk:
             self._storage,
             self._outbound,
             self._world,
+            self._store_clock,
             node=self._settings.node,
             epoch=lambda: self._status.epoch,
             disable_after=self._settings.sink_disable_after,

@@ -58,7 +58,7 @@ def make_store(settings: Settings, world: World) -> Store:
     if settings.sqlite_path is not None:
         from tocsin.persistence.sqlite.store import SqliteStore
 
-        return SqliteStore(settings.sqlite_path, entropy=world.entropy)
+        return SqliteStore(settings.sqlite_path, entropy=world.entropy, clock=world.now_ms)
     # Imported only when needed: a single node with a file needs neither asyncpg nor asyncio.
     from tocsin.persistence.postgres.connecting import Link
     from tocsin.persistence.postgres.store import PostgresStore

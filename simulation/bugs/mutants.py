@@ -16,6 +16,7 @@ from simulation.bugs.mutants_of_polls import OF_POLLS
 from simulation.bugs.mutants_of_presence import OF_PRESENCE
 from simulation.bugs.mutants_of_queues import OF_QUEUES
 from simulation.bugs.mutants_of_receipts import OF_RECEIPTS
+from simulation.bugs.mutants_of_sends import OF_SENDS
 from simulation.bugs.mutants_of_store import OF_STORE
 from simulation.bugs.mutants_of_upkeep import OF_UPKEEP
 from simulation.bugs.mutants_of_wishes import OF_WISHES
@@ -314,6 +315,7 @@ ALL: Final = (
     *OF_POLLS,
     *OF_PRESENCE,
     *OF_QUEUES,
+    *OF_SENDS,
     *OF_RECEIPTS,
     *OF_STORE,
     *OF_UPKEEP,

@@ -26,8 +26,10 @@ from simulation.checks.queues import Queues
 from simulation.checks.quiet import Quiet
 from simulation.checks.receipts import Receipts
 from simulation.checks.retention import Retention
+from simulation.checks.sends import Sends
 from simulation.checks.sessions import Sessions
 from simulation.checks.single import Single
+from simulation.checks.steps import Steps
 from simulation.checks.times import Times
 
 ALL: Final[tuple[type[Check], ...]] = (
@@ -52,5 +54,7 @@ ALL: Final[tuple[type[Check], ...]] = (
     Ledger,
     Receipts,
     Queues,
+    Steps,
+    Sends,
 )
 """All checks; a run makes each of them before anything happens."""

@@ -8,6 +8,7 @@ from simulation.clients.devices import Device
 from simulation.clients.feeders import feeders_of
 from simulation.clients.operators import Operator
 from simulation.clients.producers import Producer
+from simulation.clients.registrar import Registrar
 from simulation.clients.users import User
 from simulation.clients.worker import Worker
 from simulation.world.cluster import Cluster
@@ -35,4 +36,7 @@ class Cast:
             for name in plan.user_names
         ]
         operators = [Operator(cluster, 1 / plan.letters)] if plan.letters else []
-        self.workers: list[Worker] = [*producers, *users, *operators, *feeders_of(cluster)]
+        registrars = [Registrar(cluster)] if plan.escalations else []
+        self.workers: list[Worker] = [
+            *(*producers, *users, *operators, *feeders_of(cluster), *registrars)
+        ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from simulation.world.chance import Chance
+from simulation.world.channels import CHANNELS
 from simulation.world.cluster import Cluster
 from tocsin.protocol.values import to_rfc3339
 
@@ -17,6 +18,11 @@ _LARGE_DATA: Final = 30_000
 """Characters; a few such posts fill a device's window by their bytes."""
 _TOPIC_COLLAPSES: Final = 0.25
 """The share of topic posts among those that may renew an earlier post."""
+_AFTER: Final = 1.0, 1.0, 3.0, 10.0
+"""Seconds until a first step, and from one step to the next."""
+_UNLESS: Final = "delivered", "seen", "read"
+_DIGESTS: Final = 0.2
+"""The share of steps that gather."""
 _SECONDS: Final = 3, 10, 40
 """Mean seconds until a post is delivered or expires."""
 
@@ -74,13 +80,14 @@ def _some_users(cluster: Cluster, chance: Chance) -> list[str]:
 
 
 def _collapsing(cluster: Cluster, chance: Chance, title: str) -> Draft:
+    plan = _escalation(cluster, chance)
     if chance.happens(_TOPIC_COLLAPSES):
         topic = chance.one(TOPICS)
         key = f"{topic}/{chance.one('ab')}"
-        return {"to": {"topic": topic}, "title": title, "collapse_key": key}
+        return {"to": {"topic": topic}, "title": title, "collapse_key": key, **plan}
     user = chance.one(cluster.plan.user_names)
     key = f"{user}/{chance.one('abc')}"
-    return {"to": {"users": [user]}, "title": title, "collapse_key": key}
+    return {"to": {"users": [user]}, "title": title, "collapse_key": key, **plan}
 
 
 def _content(cluster: Cluster, chance: Chance, title: str) -> Draft:
@@ -99,7 +106,22 @@ def _content(cluster: Cluster, chance: Chance, title: str) -> Draft:
     if chance.happens(plan.schedules):
         at = cluster.now_ms() + int(1000 * _some_seconds(chance))
         content["deliver_at"] = to_rfc3339(at)
-    return content
+    return content | _escalation(cluster, chance)
+
+
+def _escalation(cluster: Cluster, chance: Chance) -> Draft:
+    """A plan of escalation, or none; without escalations in the plan nothing is drawn."""
+    share = cluster.plan.escalations
+    if not share or not chance.happens(share):
+        return {}
+    after, steps = 0.0, []
+    for _ in range(chance.one((1, 1, 2, 3))):
+        after += chance.one(_AFTER)
+        step = {"after": after, "channel": chance.one(CHANNELS), "unless": chance.one(_UNLESS)}
+        if chance.happens(_DIGESTS):
+            step["digest"] = chance.one((5.0, 15.0))
+        steps.append(step)
+    return {"escalate": steps}
 
 
 def _some_seconds(chance: Chance) -> float:

@@ -10,10 +10,16 @@ from simulation.clients.posts import CATEGORIES, TOPICS
 from simulation.clients.requests import Question
 from simulation.clients.websocket import WebSocketSession
 from simulation.clients.worker import Worker
+from simulation.world.channels import CHANNELS
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory
 
 _MARKS: Final = "seen", "seen", "read", "read", "read", "unread", "archived"
+_OFF: Final = 0.15
+"""The share of channels that a user switches off when setting preferences."""
+_QUIET: Final = 0.4
+"""The share of preferences with quiet hours."""
+_MINUTE_MS: Final = 60_000
 _LOOKS: Final = "list_devices", "list_subscriptions", "show_preferences"
 
 
@@ -84,5 +90,25 @@ class User(Worker):
         mutes = self.cluster.plan.mutes
         muted = {name: False for name in CATEGORIES if self.chance.happens(mutes)}
         topics = {name: False for name in TOPICS if self.chance.happens(mutes)}
-        body = {"categories": muted, "topics": topics}
+        body: Frame = {"categories": muted, "topics": topics}
+        if self.cluster.plan.escalations:
+            body |= self._channels()
         self._ask(device.requester, Question(operation="set_preferences", body=body))
+
+    def _channels(self) -> Frame:
+        """The person's words about channels; quiet hours are a minute or two, now or soon."""
+        off = {name: False for name in CHANNELS if self.chance.happens(_OFF)}
+        if not self.chance.happens(_QUIET):
+            return {"channels": off}
+        begin = self.cluster.now_ms() // _MINUTE_MS + self.chance.one((0, 0, 1))
+        end = begin + self.chance.one((1, 2))
+        quiet: Frame = {"from": _clock_time(begin), "to": _clock_time(end), "timezone": "UTC"}
+        if self.chance.happens(0.5):
+            quiet["channels"] = [self.chance.one(CHANNELS)]
+        return {"channels": off, "quiet": quiet}
+
+
+def _clock_time(minute: int) -> str:
+    """The time of day of a *minute* since 1970."""
+    hour, left = divmod(minute % (24 * 60), 60)
+    return f"{hour:02}:{left:02}"

@@ -153,7 +153,7 @@ class Harm:
     def _store_away(self, fault: Fault) -> Mend:
         away = self._cluster.store.health.away
         away[fault.target] = fault.how
-        return partial(away.pop, fault.target)
+        return partial(away.pop, fault.target, None)
 
     def _store_fails(self, fault: Fault) -> Mend:
         fails = self._cluster.store.health.fails
@@ -216,6 +216,34 @@ class Harm:
         for queue in self._cluster.queues:
             queue.restart(fault.amount)
         return _nothing
+
+    # --- The channels ----------------------------------------------------------------------------
+
+    def _carrying(self, fault: Fault) -> Mend | None:
+        if (host := self._host(fault)) is None:
+            return None
+        doomed, history = self._cluster.channels.doomed, self._cluster.history
+        away, key = self._cluster.store.health.away, ("store_away", fault.target)
+        suffers = "store_away" if fault.how == "loses the store" else "killed"
+
+        def doom(when: str) -> None:
+            if suffers == "store_away" and when == "before" and key not in self._mends:
+                away[fault.target] = "refuses"
+            elif fault.how == f"dies {when}":
+                host.kill()
+            else:
+                return
+            history.trouble(fault.target, suffers)
+
+        def mend() -> None:
+            doomed.pop(fault.target, None)
+            if key not in self._mends:
+                away.pop(fault.target, None)
+            history.mended(fault.target, suffers)
+            host.start()
+
+        doomed[fault.target] = doom
+        return mend
 
     # --- Connections -----------------------------------------------------------------------------
 

@@ -69,6 +69,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     queue_cut: float = 0.8
     queue_restarted: float = 0.5
     """The broker starts again, and may have forgotten the last acknowledgments."""
+    carrying: float = 1.5
+    """A node dies, or loses the store, while it carries a parcel to a person."""
 
     def without(self, *kinds: str) -> Faults:
         """The same rates, but 0 for *kinds*."""
@@ -89,9 +91,11 @@ CRASHING: Final = (
     *("Sinks", "Connector"),
 )
 """The victims of crashes (see `crashes`); a kind with many actors is listed more often."""
+CRASHING_CHANNELS: Final = "Escalator", "Channel", "Channel"
+"""Further victims where there are channels."""
 _SELDOM: Final = (
     *("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Sinks"),
-    "Connector",
+    *("Connector", "Escalator", "Channel"),
 )
 _SELDOM_NTH: Final = 3
 """The latest message at which an actor that gets few of them crashes."""
@@ -241,7 +245,7 @@ def _clock(chance: Chance, at: float, plan: Plan) -> _Drawn:
 
 def _crash(chance: Chance, at: float, plan: Plan) -> _Drawn:
     target, nth = _somebody(chance, plan), int(_spread(chance, 1, 50))
-    how = chance.one(CRASHING)
+    how = chance.one((*CRASHING, *CRASHING_CHANNELS) if plan.escalations else CRASHING)
     if how in _SELDOM:
         nth = 1 + nth % _SELDOM_NTH
     return [Fault(at=at, kind="crash", target=target, lasts=20.0, nth=nth, how=how)]
@@ -259,6 +263,13 @@ def _queue_cut(chance: Chance, at: float, plan: Plan) -> _Drawn:
 def _queue_restarted(chance: Chance, at: float, plan: Plan) -> _Drawn:
     forgets = _spread(chance, 0.1, 20.0)
     return [Fault(at=at, kind="queue_restarted", amount=forgets)] if plan.queue else []
+
+
+def _carrying(chance: Chance, at: float, plan: Plan) -> _Drawn:
+    target, lasts = _somebody(chance, plan), _spread(chance, 2.0, 30.0)
+    how = chance.one(("dies before", "dies after", "dies after", "loses the store"))
+    found = Fault(at=at, kind="carrying", target=target, lasts=lasts, how=how)
+    return [found] if plan.escalations else []
 
 
 _DRAW: Final[dict[str, Callable[[Chance, float, Plan], _Drawn]]] = {
@@ -284,4 +295,5 @@ _DRAW: Final[dict[str, Callable[[Chance, float, Plan], _Drawn]]] = {
     "queue_away": _queue_away,
     "queue_cut": _queue_cut,
     "queue_restarted": _queue_restarted,
+    "carrying": _carrying,
 }

@@ -48,6 +48,10 @@ _QUEUED: Final = 0.25
 """The share of seeds in which nodes take from a broker."""
 _SINKS: Final = 0.15
 """The share of seeds with a sink in a broker."""
+_ESCALATING: Final = 0.2
+"""The share of seeds in which notifications escalate."""
+_ESCALATIONS: Final = 0.2, 0.5
+"""The shares of posts with a plan among which such a seed chooses."""
 _LONG_SETTLING: Final = 600.0
 """Seconds within which such a seed must be settled."""
 _QUEUES: Final = 0.5, 1.0, 2.0
@@ -104,8 +108,12 @@ def _connections(seed: int) -> dict[str, Any]:
     chance = Chance(seed, "swarm", "connections")
     found: dict[str, Any] = {"queue": chance.one(_QUEUES) if chance.happens(_QUEUED) else 0.0}
     if chance.happens(_SINKS):
-        # A lease and a retry have the time of their node's clock, which may be minutes ahead.
+        # A batch that failed often is tried again after minutes.
         found |= {"sink": 1.0, "sink_trouble": chance.one((0.0, 0.2)), "settling": _LONG_SETTLING}
+    chance = Chance(seed, "swarm", "channels")
+    if chance.happens(_ESCALATING):
+        found |= {"escalations": chance.one(_ESCALATIONS), "settling": _LONG_SETTLING}
+        found["channel_trouble"] = chance.one((0.0, 0.2, 0.5))
     return found
 
 

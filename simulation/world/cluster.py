@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
 from simulation.world.balancer import Balancer
 from simulation.world.chance import Chance
+from simulation.world.channels import MAIL, PAGER, PUSH, SimulatedChannels
 from simulation.world.destination import SimulatedDestination
 from simulation.world.host import Host
 from simulation.world.plan import Plan
@@ -15,6 +18,7 @@ from simulation.world.services import SharedStore, SimulatedBroker
 from simulation.world.surroundings import Surroundings, settings_of
 from simulation.world.timeline import Timeline
 from simulation.world.trace import Trace
+from tocsin.persistence.store.escalation_commands import SetAddress
 from tocsin.persistence.store.key_commands import ApiKey, CreateKey
 from tocsin.persistence.store.sink_commands import CreateSink, StoredSink
 from tocsin.protocol.receipts import BATCH_MAX, EVERYTHING
@@ -22,22 +26,28 @@ from tocsin.protocol.sink import Progress, Secret
 from tocsin.protocol.webhook import SECRET_BYTES, new_secret
 from tocsin.server.auth.keys import NewKey, generate_key
 
+ADDRESSES: Final = (MAIL, "home"), (MAIL, "work"), (PUSH, "browser"), (PAGER, "main")
+"""The addresses that a person may have: channels and names."""
+_ADDRESSES: Final = 0.8
+"""The share of them that people have from the beginning."""
+
 
 class Cluster(Surroundings):
     """See the module. It knows no clients: those of a run are in `simulation.clients.cast`."""
 
     def __init__(self, plan: Plan, timeline: Timeline, trace: Trace, nursery: trio.Nursery) -> None:
         super().__init__(plan, timeline, trace, nursery)
-        self.store = SharedStore(self.chance("store"))
+        self.store = SharedStore(self.chance("store"), self.now_ms)
         patience = settings_of("any", plan).redis_timeout
         self.broker = SimulatedBroker(timeline, self.chance("broker"), patience)
         self.receiver = SimulatedReceiver(plan, timeline, self.chance("receiver"))
+        self.channels = SimulatedChannels(plan, timeline, self.chance("channels"))
         self.queues = self._queues()
         self.destination = SimulatedDestination(plan, timeline, self.chance("destination"))
         sinks = (self.destination,) if plan.sink else ()
+        outside = self.receiver, self.channels, self.queues, sinks
         self.hosts = {
-            name: Host(name, self, self.store, self.broker, self.receiver, self.queues, sinks)
-            for name in plan.node_names
+            name: Host(name, self, self.store, self.broker, *outside) for name in plan.node_names
         }
         self.balancer = Balancer(self.hosts, timeline)
 
@@ -54,6 +64,8 @@ class Cluster(Surroundings):
             for holder, key in new
         ]
         await self.store.write([CreateKey(key) for key in keys])
+        if self.plan.escalations:
+            await self.store.write(self._addresses())
         if self.plan.webhook:
             await self.store.write([CreateSink(self._webhook())])
 
@@ -70,6 +82,16 @@ class Cluster(Surroundings):
             )
             for name, ordered in kinds.items()
         )
+
+    def _addresses(self) -> list[SetAddress]:
+        """Most people have an address on each channel, some two for mails."""
+        chance = self.chance("addresses")
+        return [
+            SetAddress(user, channel, name, f"{user} {name}", f"{user} {name}", self.now_ms(), 16)
+            for user in self.plan.user_names
+            for channel, name in ADDRESSES
+            if chance.happens(_ADDRESSES)
+        ]
 
     def _webhook(self) -> StoredSink:
         return StoredSink(

@@ -21,6 +21,8 @@ from tocsin.actors.cluster.reconciler import Reconciler
 from tocsin.actors.delivery.attendance import PresenceActor
 from tocsin.actors.delivery.drainer import Drainer
 from tocsin.actors.delivery.user import UserActor
+from tocsin.actors.escalation.channel_worker import ChannelWorker
+from tocsin.actors.escalation.escalator import Escalator
 from tocsin.actors.publishing.notifications import NotificationActor
 from tocsin.actors.publishing.scheduler import Scheduler
 from tocsin.actors.publishing.topics import TopicsWorker
@@ -54,6 +56,8 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "KeyWatch": ((KeyWatcher, "_look"),),
     "Sinks": ((SinksKeeper, "_look"),),
     "Connector": ((ConnectorActor, "_settle"), (ConnectorActor, "_read_orders")),
+    "Escalator": ((Escalator, "_escalate"),),
+    "Channel": ((ChannelWorker, "_claim"), (ChannelWorker, "_settle")),
     "Drainer": ((Drainer, "_say_goodbye"),),
     "Connection": ((WebSocketSession, "_handle"),),
 }

@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from simulation.world.chance import Chance
+from simulation.world.channels import SimulatedChannels
 from simulation.world.destination import SimulatedDestination
 from simulation.world.network import Arrival, Connection
 from simulation.world.node import Node, Request
@@ -35,6 +36,7 @@ class Host:
         store: SharedStore,
         broker: SimulatedBroker,
         outbound: OutboundPort,
+        channels: SimulatedChannels,
         queues: Sequence[SimulatedQueue] = (),
         sinks: Sequence[SimulatedDestination] = (),
     ) -> None:
@@ -45,6 +47,7 @@ class Host:
         self._store = store
         self._broker = broker
         self._outbound = outbound
+        self._channels = channels
         self._queues = queues
         self._sinks = sinks
         self._starts = 0
@@ -109,8 +112,17 @@ class Host:
         )
         connectors = tuple(queue.terms(process) for queue in self._queues)
         sinks = tuple(sink.terms(process) for sink in self._sinks)
+        channels = self._channels.of(process)
         self.node = Node(
-            settings, process, way, world, self._ports(), self._outbound, connectors, sinks
+            settings,
+            process,
+            way,
+            world,
+            self._ports(),
+            self._outbound,
+            connectors,
+            sinks,
+            channels,
         )
         around.note(self.name, f"start {self._starts}")
         process.enter(around.nursery.start_soon, self._keep, self.node)

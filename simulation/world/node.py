@@ -18,6 +18,7 @@ import trio
 from simulation.world.network import Connection
 from simulation.world.scheduling import Process
 from tocsin.actors.delivery.connections import current_connection
+from tocsin.actors.escalation.configured import ConfiguredChannels
 from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.runtime.errors import ActorError, RestartLimitExceeded
 from tocsin.actors.runtime.supervisor import open_supervisor
@@ -80,6 +81,7 @@ class Node:
         outbound: OutboundPort,
         connectors: Sequence[ConnectorTerms] = (),
         sinks: Sequence[SinkTerms] = (),
+        channels: ConfiguredChannels | None = None,
     ) -> None:
         self.process = process
         self._settings = settings
@@ -95,6 +97,7 @@ class Node:
             outbound=outbound,
             connectors=connectors,
             sinks=sinks,
+            channels=channels,
         )
         self._scope = trio.CancelScope()
         self._stop = trio.Event()

@@ -71,6 +71,10 @@ class Plan:
     queues and no connectors."""
     poison: float = 0.05
     """The share of these messages that no node can ever store."""
+    escalations: float = 0.0
+    """The share of a producer's posts with a plan of escalation; with 0 there are no channels."""
+    channel_trouble: float = 0.2
+    """The share of parcels with which a channel is in trouble in the first part of the run."""
     sink: float = 0.0
     """1 for a sink in a broker that gets all receipts, 0 for none."""
     sink_trouble: float = 0.0

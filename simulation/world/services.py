@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from simulation.world.chance import Chance
 from simulation.world.scheduling import Process
@@ -57,15 +57,38 @@ class StoreHealth:
         return self.away.get("") or self.away.get(node)
 
 
+class StoreWitness(Protocol):
+    """Sees each transaction, as it is asked for and when it is committed; it may read the store."""
+
+    def before(self, commands: Sequence[Command[Any]]) -> None:
+        """*commands* are about to be written in one transaction."""
+
+    def after(self, commands: Sequence[Command[Any]], results: Sequence[Result]) -> None:
+        """They were committed, with these *results*, which their node may not live to see."""
+
+
 class SharedStore(SqliteStore):
     """The store of all nodes; it stays open when one of them closes its way to it."""
 
-    def __init__(self, chance: Chance) -> None:
-        super().__init__(MEMORY, inline=True, entropy=chance.randbytes, footprints=True)
+    def __init__(self, chance: Chance, clock: Callable[[], int]) -> None:
+        super().__init__(
+            MEMORY, inline=True, entropy=chance.randbytes, clock=clock, footprints=True
+        )
         self._ids = TransactionIds(chance)
         self.health = StoreHealth()
         self.transactions = 0
         """The number of transactions that nodes have asked for."""
+        self.witnesses: list[StoreWitness] = []
+
+    async def write(
+        self, commands: Sequence[Command[Any]], *, hurried: bool = False
+    ) -> list[Result]:
+        for witness in self.witnesses:
+            witness.before(commands)
+        results = await super().write(commands, hurried=hurried)
+        for witness in self.witnesses:
+            witness.after(commands, results)
+        return results
 
     async def _call(self, work: Callable[[], T]) -> T:
         # Without the checkpoint of `SqliteStore`: a node waits in `FaultyStoreWay` instead.

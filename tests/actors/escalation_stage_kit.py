@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import trio
@@ -21,6 +21,7 @@ from tocsin.actors.runtime.restart import RestartPolicy
 from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
 from tocsin.actors.storage.actor import StorageActor
 from tocsin.actors.storage.ledger import Ledger
+from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.actors.world import World
 from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 from tocsin.persistence.store.commands import Changed, Publish
@@ -105,15 +106,18 @@ class Scene:
     desk: Desk
     nursery: trio.Nursery
 
-    async def node(self, carrier: ScriptedCarrier, *, concurrency: int = 4) -> EscalatingNode:
-        """Start a node."""
-        node: EscalatingNode = await self.nursery.start(self._run, carrier, concurrency)
+    async def node(
+        self, carrier: ScriptedCarrier, *, concurrency: int = 4, ahead: float = 0.0
+    ) -> EscalatingNode:
+        """Start a node whose wall clock is *ahead* of the store's by so many seconds."""
+        node: EscalatingNode = await self.nursery.start(self._run, carrier, concurrency, ahead)
         return node
 
     async def _run(
         self,
         carrier: ScriptedCarrier,
         concurrency: int,
+        ahead: float,
         task_status: trio.TaskStatus[EscalatingNode] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         terms = ChannelTerms("email", "email", concurrency, carrier, str)
@@ -130,12 +134,14 @@ class Scene:
                     policy=ALWAYS,
                 )
                 await trio.sleep(0.01)  # waits for: the storage actor's first look at the store
+                wall = replace(WORLD, now_ms=lambda: now_ms() + round(ahead * 1000))
+                clock = StoreClock(storage, wall)
                 escalator = supervisor.spawn(
-                    "escalator", lambda: Escalator(channels, storage, WORLD), policy=ALWAYS
+                    "escalator", lambda: Escalator(channels, storage, clock), policy=ALWAYS
                 )
                 escalator.tell(StoreReturned())
                 supervisor.spawn(
-                    "channel", lambda: ChannelWorker(line, name, storage, WORLD), policy=ALWAYS
+                    "channel", lambda: ChannelWorker(line, name, storage, clock), policy=ALWAYS
                 )
                 node = EscalatingNode(line, ledger, storage, escalator, supervisor, scope)
                 task_status.started(node)
@@ -178,7 +184,7 @@ class _Shared:
 @asynccontextmanager
 async def open_scene() -> AsyncIterator[Scene]:
     """A scene; its nodes are crashed at the end."""
-    store = SqliteStore(MEMORY, inline=True)
+    store = SqliteStore(MEMORY, inline=True, clock=now_ms)
     await store.open()
     async with trio.open_nursery() as nursery:
         yield Scene(store, Desk(store), nursery)

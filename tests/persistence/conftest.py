@@ -3,7 +3,9 @@ what joins nodes, of each kind."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import pytest
 import trio
@@ -13,7 +15,10 @@ from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase
 from tests.persistence.desk_kit import Desk
 from tests.persistence.services_kit import MemoryService, RedisService, Service
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
+from tocsin.persistence.postgres.hands import postgres_hands
 from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
+from tocsin.persistence.sqlite.hands import sqlite_hands
+from tocsin.persistence.upkeep.forgetting import Hands
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +82,33 @@ async def service(request) -> AsyncIterator[Service]:
         service = RedisService(request.getfixturevalue("redis_url"))
     async with service.running():
         yield service
+
+
+Work = Callable[[Hands], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def on_hands(request, tmp_path):
+    """Runs work on the hands of a new database of each kind."""
+    if request.param == "postgres":
+        template = request.getfixturevalue("postgres_template")
+        url = request.getfixturevalue("postgres").create_database(template)
+
+        async def on_postgres(work: Work) -> None:
+            async with postgres_hands(url) as hands:
+                await work(hands)
+
+        return lambda work: asyncio.run(on_postgres(work))
+
+    async def make() -> None:
+        store = SqliteFile(tmp_path / "a.db", inline=True).store()
+        await store.open()
+        await store.aclose()
+
+    trio.run(make)
+
+    def on_sqlite(work: Work) -> None:
+        with sqlite_hands(tmp_path / "a.db") as hands:
+            asyncio.run(work(hands))
+
+    return on_sqlite

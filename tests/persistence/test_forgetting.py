@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
-import trio
 
-from tests.persistence.databases_kit import SqliteFile
-from tocsin.persistence.postgres.hands import postgres_hands
-from tocsin.persistence.sqlite.hands import sqlite_hands
 from tocsin.persistence.upkeep.forgetting import (
     FORGOTTEN,
     Hands,
@@ -25,35 +18,6 @@ from tocsin.persistence.upkeep.tables import TABLES
 
 ANN = Person("ann", ("jwt::ann",))
 LETTER = {"connector": "orders", "encoding": "text", "headers": "{}", "history": "[]"}
-
-Work = Callable[[Hands], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def on_hands(request, tmp_path):
-    """Runs work on the hands of a new database of each kind."""
-    if request.param == "postgres":
-        template = request.getfixturevalue("postgres_template")
-        url = request.getfixturevalue("postgres").create_database(template)
-
-        async def on_postgres(work: Work) -> None:
-            async with postgres_hands(url) as hands:
-                await work(hands)
-
-        return lambda work: asyncio.run(on_postgres(work))
-
-    async def make() -> None:
-        store = SqliteFile(tmp_path / "a.db", inline=True).store()
-        await store.open()
-        await store.aclose()
-
-    trio.run(make)
-
-    def on_sqlite(work: Work) -> None:
-        with sqlite_hands(tmp_path / "a.db") as hands:
-            asyncio.run(work(hands))
-
-    return on_sqlite
 
 
 async def columns(hands: Hands, table: str) -> dict[str, str]:

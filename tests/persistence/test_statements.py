@@ -237,6 +237,7 @@ def test_rows_of_sqlite_have_the_names_of_the_heading(sqlite):
 def sqlite() -> Iterator[sqlite3.Connection]:
     """An empty database with all tables."""
     connection = sqlite3.connect(":memory:")
+    connection.create_function("store_now_ms", 0, lambda: 0)
     for migration in migrations.known("sqlite"):
         connection.executescript(migration.sql)
     yield connection

@@ -35,6 +35,7 @@ from tocsin.persistence.store.queries import (
     ListSends,
     ListSubscribers,
     ListSubscriptions,
+    ReadClock,
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
@@ -64,6 +65,7 @@ def questions(notification: str) -> list[Query[Any]]:
         ListSubscriptions("ann"),
         ListSubscribers("news", 10, None),
         FindTopic("news"),
+        ReadClock(),
         ReadPreferences("ann"),
         ListLetters(10),
         ListLetters(10, status=None),
@@ -137,8 +139,11 @@ async def test_an_inbox_says_how_much_of_its_list_is_unread_and_its_cursor_cover
             assert len(inbox.items) == inbox.counters.unread == inbox.counters.unseen
             assert all(item.created_sequence <= inbox.head for item in inbox.items)
             # The cursor of that page covers the entries that are in it.
-            marked = await desk.mark("ann", "archived", through=inbox.head, limit=10_000)
-            assert marked.changed == len(inbox.items)
+            changed, more = 0, True
+            while more:  # A command marks a thousand at most, and writers may be quicker.
+                marked = await desk.mark("ann", "archived", through=inbox.head, limit=10_000)
+                changed, more = changed + marked.changed, marked.more
+            assert changed == len(inbox.items)
 
 
 async def test_a_page_of_the_log_and_its_counters_end_at_its_head(database, desk):

@@ -18,9 +18,11 @@ from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import client_view
 from tocsin.protocol.push import Push
+from tocsin.protocol.receipts import Receipt, receipt_fields
 from tocsin.server.api.specs.asyncapi import (
     CLIENT_FRAMES,
     EVENTS,
+    RECEIPT_EVENTS,
     SERVER_FRAMES,
     asyncapi_document,
 )
@@ -28,6 +30,7 @@ from tocsin.server.api.specs.examples import FRAMES
 
 DOCUMENT = json.loads(msgspec.json.encode(asyncapi_document()))
 MESSAGES = DOCUMENT["components"]["messages"]
+OF_RECEIPTS = {each.__name__: name for each, (name, _) in RECEIPT_EVENTS.items()}
 DOCUMENT_OF_A_NOTIFICATION = json.dumps(
     {
         "id": "0198f0a8-5c1e-7d3a-9b64-2f1c80a7e5d1",
@@ -111,6 +114,7 @@ def test_every_frame_of_the_server_is_sent_or_is_a_reply():
     sent = {
         message["$ref"].rpartition("/")[2]
         for each in DOCUMENT["operations"].values()
+        if each["channel"]["$ref"] != "#/channels/receipts"
         for message in [
             *(each["messages"] if each["action"] == "send" else []),
             *each.get("reply", {}).get("messages", []),
@@ -124,7 +128,21 @@ def test_every_frame_of_the_server_is_sent_or_is_a_reply():
 def test_examples_are_what_they_show(name: str):
     [example] = MESSAGES[name]["examples"]
     validator(name).validate(example["payload"])
-    assert example["payload"]["type"] == MESSAGES[name]["name"]
+    if name not in OF_RECEIPTS:
+        assert example["payload"]["type"] == MESSAGES[name]["name"]
+
+
+def test_the_stream_of_receipts_has_its_events_and_the_goodbye():
+    channel = DOCUMENT["channels"]["receipts"]
+    told = {name: resolve(each["$ref"])["name"] for name, each in channel["messages"].items()}
+    assert told == {**OF_RECEIPTS, "Goodbye": "goodbye"}
+    assert channel["x-query"]
+    assert DOCUMENT["operations"]["sendReceipts"]["action"] == "send"
+
+
+def test_a_receipt_is_what_its_schema_says():
+    fields = receipt_fields(Receipt(7, "read", "n", "orders", "ada", None, None, 0, None), "e")
+    validator("ReceiptView").validate(json.loads(msgspec.json.encode(fields)))
 
 
 @pytest.mark.parametrize("frame", CLIENT_FRAMES, ids=lambda frame: frame.__name__)

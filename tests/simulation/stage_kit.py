@@ -33,7 +33,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.history = History(now=lambda: self.now)
-        self.store = SharedStore(Chance(1, "store"))
+        self.store = SharedStore(Chance(1, "store"), self.now_ms)
         self.hosts = {name: a_host() for name in self.plan.node_names}
         self.broker = SimpleNamespace(spooled=0, has_claim=lambda key: False)
         self.timeline = SimpleNamespace(after=lambda *_: None)

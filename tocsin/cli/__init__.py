@@ -38,6 +38,7 @@ COMMANDS = {
     "sink": ("tocsin.cli.sink:sink", "List, pause, enable and rewind sinks in brokers."),
     "channel": ("tocsin.cli.channel:channel", "List the channels to people."),
     "vapid": ("tocsin.cli.vapid:vapid", "Make the key that signs Web Push."),
+    "secrets": ("tocsin.cli.secrets:secrets", "Seal the secrets in the database with another key."),
     "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
     "backup": ("tocsin.cli.backup:backup", "Copy the database into a file."),
     "restore": ("tocsin.cli.restore:restore", "Make the database what a backup holds."),

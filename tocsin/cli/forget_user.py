@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ import click
 
 from tocsin.cli.auditing import audit_command
 from tocsin.cli.databases import settings_and_name, troubles
+from tocsin.cli.hands import open_hands
 from tocsin.cli.locks import running_server
 from tocsin.cli.parameters import UserName
 from tocsin.cli.reaching import Server, server_options
@@ -22,7 +21,6 @@ from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
 from tocsin.client.calls import Call, ask
 from tocsin.persistence.upkeep.forgetting import (
-    Hands,
     Named,
     Person,
     claimed_keys,
@@ -139,7 +137,7 @@ def _disconnect(server: Server, user: str) -> None:
 
 
 async def _look(settings: Settings, person: Person) -> Named:
-    async with _hands(settings) as hands:
+    async with open_hands(settings) as hands:
         return await survey(hands, person)
 
 
@@ -151,7 +149,7 @@ def _in_redis(settings: Settings, person: Person) -> PersonInRedis:
 
 
 async def _keys(settings: Settings, person: Person) -> set[tuple[str, str]]:
-    async with _hands(settings) as hands:
+    async with open_hands(settings) as hands:
         return await claimed_keys(hands, person)
 
 
@@ -167,21 +165,7 @@ def _forget(
 
 
 async def _forget_rows(settings: Settings, person: Person) -> Named:
-    async with _hands(settings) as hands:
+    async with open_hands(settings) as hands:
         # Also before the first look: ledger lines of a session are written when it has ended.
         await asyncio.sleep(_PAUSE)
         return await forget_for_good(hands, person, lambda: asyncio.sleep(_PAUSE))
-
-
-@asynccontextmanager
-async def _hands(settings: Settings) -> AsyncIterator[Hands]:
-    if settings.sqlite_path is not None:
-        from tocsin.persistence.sqlite.hands import sqlite_hands
-
-        with sqlite_hands(settings.sqlite_path) as hands:
-            yield hands
-    else:
-        from tocsin.persistence.postgres.hands import postgres_hands
-
-        async with postgres_hands(settings.database_url) as others:
-            yield others

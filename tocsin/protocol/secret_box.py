@@ -49,6 +49,13 @@ class SecretBox:
             return f"{_MARK}{name}:{base64.b64encode(sealed).decode()}"
         return text
 
+    def is_current(self, text: str) -> bool:
+        """Whether the first key has sealed *text*; without keys, whether no key has."""
+        name = next(iter(self._ciphers), None)
+        if name is None:
+            return not text.startswith(_MARK)
+        return text.startswith(f"{_MARK}{name}:")
+
     def open(self, text: str, context: str) -> str:
         """The secret in *text*, which may not be sealed. Raises `SecretUnreadable`."""
         if not text.startswith(_MARK):

@@ -24,7 +24,7 @@ from tocsin.actors.runtime.errors import ActorError
 from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.storage.requests import Flush, StorageMessage, Write
-from tocsin.actors.world import World
+from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.escalation_commands import ClaimedSend, ClaimSends, SettleSends
 from tocsin.protocol.carrying import (
@@ -59,21 +59,24 @@ _RETRY_DELAY: Final = 1.0
 
 
 class ChannelWorker(TableWorker):
-    """Works on one *line* of the table of channels, as *node*; *box* opens addresses."""
+    """Works on one *line* of the table of channels, as *node*; *box* opens addresses.
+
+    Claims hold, and sends are due, by the store's *clock*.
+    """
 
     def __init__(
         self,
         line: ChannelLine,
         node: str,
         storage: Ref[StorageMessage],
-        world: World,
+        clock: StoreClock,
         box: SecretBox | None = None,
     ) -> None:
         self._box = box or SecretBox()
         self._line = line
         self._node = node
         self._storage = storage
-        self._world = world
+        self._clock = clock
         self._in_hand = 0
         self._takes = CARRY_TIMEOUT
         """Seconds that a parcel takes, on average."""
@@ -126,7 +129,8 @@ class ChannelWorker(TableWorker):
         try:
             # Acknowledgments that this node knows of linger for a moment, and satisfy.
             await self._storage.ask(Flush())
-            command = ClaimSends(terms.name, self._node, self._world.now_ms(), room, lease)
+            await self._clock.look()
+            command = ClaimSends(terms.name, self._node, self._clock.now_ms(), room, lease)
             claimed = await self._storage.ask(Write(command=command))
         except (StoreUnavailable, StoreFailed, ActorError):
             return [], trio.current_time() + _RETRY_DELAY
@@ -139,7 +143,7 @@ class ChannelWorker(TableWorker):
         self._line.waiting = claimed.waiting
         due = math.inf
         if claimed.next_at is not None:
-            due = now + (claimed.next_at - self._world.now_ms()) / 1000
+            due = now + (claimed.next_at - self._clock.now_ms()) / 1000
         return parcels, min(max(due, now + _PAUSE_MIN), now + _SLEEP_MAX)
 
     async def _deliver(self, sends: list[ClaimedSend], claimed_at: float) -> None:
@@ -163,7 +167,7 @@ class ChannelWorker(TableWorker):
             # The channel failed while this parcel waited for its turn.
             return give_back(sends, self._at(breaker.closed_at), breaker.reason or "")
         if started > claimed_at + LEASE - CARRY_TIMEOUT:
-            return give_back(sends, self._world.now_ms(), "it waited for its turn")
+            return give_back(sends, self._clock.now_ms(), "it waited for its turn")
         carried = await self._carry(sends)
         now = trio.current_time()
         line.seconds += now - started
@@ -176,7 +180,7 @@ class ChannelWorker(TableWorker):
             line.outcomes["put off"] += len(sends)
             return give_back(sends, self._at(breaker.closed_at), carried.reason)
         breaker.passed()
-        verdict = verdict_of(line.terms.name, sends, carried, self._world.now_ms())
+        verdict = verdict_of(line.terms.name, sends, carried, self._clock.now_ms())
         line.outcomes[verdict.outcome] += len(sends)
         for address in verdict.addresses:
             if address.verdict != "passed":
@@ -211,7 +215,7 @@ class ChannelWorker(TableWorker):
                     for each in sends
                 ]
             ),
-            self._world.now_ms(),
+            self._clock.now_ms(),
         )
         try:
             with trio.fail_after(CARRY_TIMEOUT):
@@ -226,7 +230,7 @@ class ChannelWorker(TableWorker):
     async def _settle(self, verdict: Verdict) -> None:
         """Note *verdict*; tried again while the sends are ours, since they would go out twice."""
         until = trio.current_time() + LEASE / 2
-        command = SettleSends(self._node, verdict.sends, verdict.addresses, self._world.now_ms())
+        command = SettleSends(self._node, verdict.sends, verdict.addresses, self._clock.now_ms())
         while True:
             try:
                 await self._storage.ask(Write(command=command))
@@ -238,7 +242,7 @@ class ChannelWorker(TableWorker):
 
     def _at(self, time: float) -> int:
         """*time* (Trio's) in Unix milliseconds."""
-        return self._world.now_ms() + round((time - trio.current_time()) * 1000)
+        return self._clock.now_ms() + round((time - trio.current_time()) * 1000)
 
 
 def _parcels(sends: Sequence[ClaimedSend]) -> list[list[ClaimedSend]]:

@@ -18,6 +18,7 @@ from tocsin.actors.runtime.mailbox import Mailbox
 from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.restart import PARKED
 from tocsin.actors.storage.requests import StorageMessage
+from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.actors.world import World
 
 _CAPACITY = 4096  # messages: a transaction may commit a thousand notifications with plans
@@ -31,11 +32,13 @@ class EscalationActors:
         channels: ConfiguredChannels,
         storage: Ref[StorageMessage],
         world: World,
+        clock: StoreClock,
         name: str,
     ) -> None:
         self.channels = channels
         self._storage = storage
         self._world = world
+        self._clock = clock
         self._name = name
         self._escalator: Ref[EscalatorMessage] = Ref("/escalator", Mailbox(_CAPACITY))
 
@@ -63,9 +66,9 @@ class EscalationActors:
             tell_escalator(self._escalator, StoreReturned())
 
     def _make_escalator(self) -> Escalator:
-        return Escalator(self.channels, self._storage, self._world)
+        return Escalator(self.channels, self._storage, self._clock)
 
     def _make_channel(self, line: ChannelLine) -> ChannelWorker:
         # A name for each incarnation: what an earlier one has claimed is not this one's to settle.
         node = f"{self._name}/{self._world.entropy(4).hex()}"
-        return ChannelWorker(line, node, self._storage, self._world, self.channels.box)
+        return ChannelWorker(line, node, self._storage, self._clock, self.channels.box)

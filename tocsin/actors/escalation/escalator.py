@@ -20,7 +20,7 @@ from tocsin.actors.runtime.errors import ActorError, ActorStopped, MailboxFull
 from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.supervisor import Actor
 from tocsin.actors.storage.requests import Flush, StorageMessage, Write
-from tocsin.actors.world import World
+from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.escalation_commands import Escalate
 from tocsin.persistence.store.user_commands import Materialise
@@ -51,14 +51,14 @@ EscalatorMessage = PlanKnown | StoreReturned
 
 
 class Escalator(Actor[EscalatorMessage]):
-    """The escalator of a node; see the module."""
+    """The escalator of a node; see the module. What is due is judged by the store's *clock*."""
 
     def __init__(
-        self, channels: ConfiguredChannels, storage: Ref[StorageMessage], world: World
+        self, channels: ConfiguredChannels, storage: Ref[StorageMessage], clock: StoreClock
     ) -> None:
         self._channels = channels
         self._storage = storage
-        self._world = world
+        self._clock = clock
         self._look_at = -math.inf
 
     async def receive(self, message: EscalatorMessage) -> None:
@@ -86,7 +86,8 @@ class Escalator(Actor[EscalatorMessage]):
     async def _escalate(self) -> float:
         # Acknowledgments that this node knows of linger for a moment, and satisfy.
         await self._storage.ask(Flush())
-        done = await self._storage.ask(Write(command=Escalate(self._world.now_ms())))
+        await self._clock.look()
+        done = await self._storage.ask(Write(command=Escalate(self._clock.now_ms())))
         statistics = self._channels.statistics
         statistics.plans += done.plans
         statistics.sends += done.sends
@@ -98,14 +99,14 @@ class Escalator(Actor[EscalatorMessage]):
         behind = done.behind
         for first in range(0, len(behind), _BRING_MAX):
             users = behind[first : first + _BRING_MAX]
-            command = Materialise(users, self._world.now_ms())
+            command = Materialise(users, self._clock.now_ms())
             await self._storage.ask(Write(command=command))
         now = trio.current_time()
         due = math.inf if done.next_at is None else self._deadline_of(done.next_at)
         return min(max(due, now + _PAUSE_MIN), now + _SLEEP_MAX)
 
     def _deadline_of(self, at: int) -> float:
-        return trio.current_time() + (at - self._world.now_ms()) / 1000
+        return trio.current_time() + (at - self._clock.now_ms()) / 1000
 
 
 def tell_escalator(escalator: Ref[EscalatorMessage], message: EscalatorMessage) -> None:

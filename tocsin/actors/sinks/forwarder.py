@@ -20,6 +20,7 @@ from tocsin.actors.sinks.hands import Hand
 from tocsin.actors.sinks.table import SinkFigures, SinksTable
 from tocsin.actors.sinks.watch import LOOK_INTERVAL, ReceiptWatch
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
+from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.actors.world import World
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.commands import NotFound
@@ -49,7 +50,8 @@ _RETRY_DELAY: Final = 1.0
 class SinkForwarder(Actor[Never]):
     """Carries to *sink* with a *hand*; ends when the lease is lost or the sink rests.
 
-    *disable_after* is in seconds; *epoch* gives the store's.
+    *disable_after* is in seconds; *epoch* gives the store's. The times of progress are those of the
+    store's *clock*, since another node may go on with it.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class SinkForwarder(Actor[Never]):
         storage: Ref[StorageMessage],
         hand: Hand,
         world: World,
+        clock: StoreClock,
         *,
         node: str,
         epoch: Callable[[], str],
@@ -72,6 +75,7 @@ class SinkForwarder(Actor[Never]):
         self._storage = storage
         self._hand = hand
         self._world = world
+        self._clock = clock
         self._node = node
         self._epoch = epoch
         self._disable_after = disable_after
@@ -114,7 +118,7 @@ class SinkForwarder(Actor[Never]):
                     return LOOK_INTERVAL
                 await self._save(following, ())
                 return 0.0
-            wait = (progress.pending.next_at - self._world.now_ms()) / 1000
+            wait = (progress.pending.next_at - self._clock.now_ms()) / 1000
             if wait > 0:
                 return min(wait, _SLEEP_MAX)
             await self._carry(progress)
@@ -128,7 +132,7 @@ class SinkForwarder(Actor[Never]):
         page = await self._storage.ask(Read(query=query))
         self._figures.behind = page.head - page.through + len(page.receipts)
         positions = [each.position for each in page.receipts]
-        return formed(progress, positions, page.through, page.horizon, self._world.now_ms())
+        return formed(progress, positions, page.through, page.horizon, self._clock.now_ms())
 
     async def _carry(self, progress: Progress) -> None:
         pending = progress.pending
@@ -142,7 +146,7 @@ class SinkForwarder(Actor[Never]):
             self._progress = Progress(progress.position, lost=progress.lost)
             return
         verdict = await self._hand.carry(batch, pending.gap)
-        now_ms = self._world.now_ms()
+        now_ms = self._clock.now_ms()
         chance = self._world.random()
         following, dead = answered(progress, verdict, now_ms, chance, self._disable_after)
         reason = progress.reason or "refused"
@@ -160,7 +164,7 @@ class SinkForwarder(Actor[Never]):
 
     async def _save(self, following: Progress, letters: tuple[Letter, ...]) -> None:
         """Write *following*; raises what the store raises, and then it is tried again later."""
-        sink, now_ms = self._sink, self._world.now_ms()
+        sink, now_ms = self._sink, self._clock.now_ms()
         command = SaveProgress(sink.id, self._node, sink.revision, following, letters, now_ms)
         result = await self._storage.ask(Write(command=command))
         if isinstance(result, NotFound):

@@ -22,6 +22,7 @@ from tocsin.actors.sinks.hands import BrokerHand, Hand, WebhookHand
 from tocsin.actors.sinks.table import LEASE, SinksTable
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.actors.storage.requests import Read, StorageMessage, Write
+from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.actors.world import World
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.sink_commands import (
@@ -45,7 +46,7 @@ _IDLE_INTERVAL: Final = 15.0
 class SinksKeeper(Actor[Never]):
     """See the module; most arguments are those of `SinkForwarder`. *grace* is in seconds.
 
-    *outbound* carries to webhooks.
+    *outbound* carries to webhooks. Leases are taken by the store's *clock*.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class SinksKeeper(Actor[Never]):
         storage: Ref[StorageMessage],
         outbound: OutboundPort,
         world: World,
+        clock: StoreClock,
         *,
         node: str,
         epoch: Callable[[], str],
@@ -66,6 +68,7 @@ class SinksKeeper(Actor[Never]):
         self._storage = storage
         self._outbound = outbound
         self._world = world
+        self._clock = clock
         self._node = node
         self._epoch = epoch
         self._disable_after = disable_after
@@ -98,6 +101,7 @@ class SinksKeeper(Actor[Never]):
     async def _look(self, children: Supervisor) -> float:
         """Renew leases and start forwarders; seconds until the next look."""
         try:
+            await self._clock.look()
             await self._declare()
             listed = await self._storage.ask(Read(query=ListSinks(kind=None)))
         except (StoreUnavailable, StoreFailed, ActorError):
@@ -117,7 +121,7 @@ class SinksKeeper(Actor[Never]):
         """Make the sinks of the settings; raises what the store raises."""
         if self._declared:
             return
-        now_ms = self._world.now_ms()
+        now_ms = self._clock.now_ms()
         for each in self._terms.values():
             command = DeclareSink(each.id, each.filter, each.batch_max, now_ms)
             await self._storage.ask(Write(command=command))
@@ -125,7 +129,7 @@ class SinksKeeper(Actor[Never]):
 
     async def _claim(self, until: float) -> None:
         """Take and renew leases for *until* more seconds."""
-        now, now_ms = trio.current_time(), self._world.now_ms()
+        now, now_ms = trio.current_time(), self._clock.now_ms()
         names = tuple(self._terms)
         command = ClaimSinks(self._node, now_ms, now_ms + round(until * 1000), names)
         try:
@@ -152,6 +156,7 @@ class SinksKeeper(Actor[Never]):
             self._storage,
             self._hand(sink),
             self._world,
+            self._clock,
             node=self._node,
             epoch=self._epoch,
             disable_after=self._disable_after,

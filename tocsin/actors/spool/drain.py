@@ -24,6 +24,7 @@ from tocsin.actors.health import StoreStatus
 from tocsin.actors.runtime.errors import ActorError
 from tocsin.actors.runtime.ref import Ref, Reply
 from tocsin.actors.spool.entries import Spoolable, UnreadableEntry, decode, in_time
+from tocsin.actors.spool.refusals import Refusing, letter_of_spooled
 from tocsin.actors.spool.state import SpoolState
 from tocsin.actors.storage.lines import Line
 from tocsin.actors.storage.requests import StorageMessage, Write
@@ -38,6 +39,7 @@ from tocsin.persistence.store.commands import (
     PatchRefused,
     Replayed,
 )
+from tocsin.persistence.store.ingest_commands import BuryMessages
 from tocsin.persistence.store.results import Result
 
 logger = structlog.get_logger(__name__)
@@ -138,11 +140,14 @@ class Drain:
         whole = True
         for entry, command, reply in asked:
             try:
-                self._state.settled[entry.id] = self._done(command, await reply.wait())
+                self._state.settled[entry.id] = self._done(entry, command, await reply.wait())
             except StoreFailed as error:
                 self._state.settled[entry.id] = str(error)
+                self._refuse(entry, command, error)
             except (StoreUnavailable, ActorError):
                 whole = False
+        if not await self._answered():
+            return False
         await self._forget(entries)
         return whole
 
@@ -159,8 +164,8 @@ class Drain:
         self._state.statistics.expired += timely is not command
         return timely
 
-    def _done(self, command: Spoolable, result: Result) -> str | None:
-        """Note what the store has done; returns why the entry is poison, if it is.
+    def _done(self, entry: SpoolEntry, command: Spoolable, result: Result) -> str | None:
+        """Note what the store has done of *entry*; returns why that is poison, if it is.
 
         A change may come after the end of its notification, which is no fault. But a post that was
         accepted must not end in silence.
@@ -172,13 +177,37 @@ class Drain:
             case Replayed():
                 self._state.statistics.repeated += 1
             case KeyReused():
+                self._refuse(entry, command, result)
                 return "idempotency_key_reused"
             case NotFound() | NotActive() | PatchRefused():
+                self._refuse(entry, command, result)
                 self._state.statistics.moot += 1
                 logger.info("spooled change is moot", reason=type(result).__name__)
             case _:
                 raise AssertionError(result)
         return None
+
+    def _refuse(self, entry: SpoolEntry, command: Spoolable, said: Refusing) -> None:
+        letter = letter_of_spooled(command, said, self._world.now_ms())
+        if letter is not None:
+            self._state.letters[entry.id] = letter
+
+    async def _answered(self) -> bool:
+        """Whether the messages of brokers that the store has refused are answered, if there are
+        any; if not, their entries are not forgotten yet."""
+        letters = dict(self._state.letters)
+        if letters:
+            command = BuryMessages(tuple(letters.values()), moved=True)
+            try:
+                await self._storage.ask(Write(command=command))
+            except (StoreUnavailable, ActorError):
+                return False
+            except StoreFailed as error:
+                # The entries of others must not wait for ever.
+                logger.error("refusals are not answered", count=len(letters), reason=str(error))
+            for id_ in letters:
+                del self._state.letters[id_]
+        return True
 
     async def _forget(self, entries: Sequence[SpoolEntry]) -> None:
         """Have the spool forget the settled ones of *entries*, or set aside the poison among them.

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from tocsin.actors.spool.drain import LEASE, TAKE_MAX
 from tocsin.actors.spool.entries import Spoolable, UnreadableEntry, decode, in_time
+from tocsin.actors.spool.refusals import Refusing, letter_of_spooled
 from tocsin.persistence.bus import Spool, SpoolEntry
 from tocsin.persistence.store import Store, StoreFailed
 from tocsin.persistence.store.commands import KeyReused
+from tocsin.persistence.store.ingest_commands import BuryMessages, IngestLetter
 from tocsin.persistence.store.results import Result
 
 
@@ -33,7 +35,8 @@ async def store_some(spool: Spool, store: Store, node: str, now_ms: int) -> bool
         except UnreadableEntry as error:
             poison.append((entry, str(error)))
     done: list[str] = []
-    for (entry, _), result in zip(
+    letters: list[IngestLetter] = []
+    for (entry, command), result in zip(
         commands, await _write(store, [each for _, each in commands]), strict=True
     ):
         if isinstance(result, StoreFailed):
@@ -42,6 +45,11 @@ async def store_some(spool: Spool, store: Store, node: str, now_ms: int) -> bool
             poison.append((entry, "idempotency_key_reused"))
         else:
             done.append(entry.id)
+        if isinstance(result, Refusing):
+            letter = letter_of_spooled(command, result, now_ms)
+            letters += () if letter is None else (letter,)
+    if letters:
+        await store.write([BuryMessages(tuple(letters), moved=True)])
     if poison:
         await spool.poison(node, poison)
     if done:

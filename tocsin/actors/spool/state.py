@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from tocsin.actors.runtime.bell import Bell
+from tocsin.persistence.store.ingest_commands import IngestLetter
 
 HOLD: Final = 0.5
 """Seconds for which posts are held at most; then they are not held for as long again."""
@@ -54,6 +55,8 @@ class SpoolState:
         self.appending_now = False
         self.settled: dict[str, str | None] = {}
         """Id of each entry that the store has decided on -> why it is poison, if it is."""
+        self.letters: dict[str, IngestLetter] = {}
+        """Id of each of them whose producer, behind a broker, has to be answered -> its letter."""
         self.statistics = SpoolStatistics()
         self.bell = Bell()
         """Rings when the drain has a reason to look."""

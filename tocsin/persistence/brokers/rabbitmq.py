@@ -1,8 +1,10 @@
 """A queue of RabbitMQ as a source: AMQP 0-9-1 by aiormq.
 
-The channel's prefetch is a batch, so the broker pushes no more than that; one acknowledgment with
-`multiple` is for the whole batch. Messages that are not acknowledged come back in their order when
-the channel ends. An *ordered* queue is consumed exclusively: the broker refuses a second consumer.
+The channel's prefetch is two batches: while one is in hand, the next one arrives. (With one batch
+the broker would push nothing until that is acknowledged, and then a few messages at a time, each
+few of which would be a transaction.) One acknowledgment with `multiple` is for a whole batch.
+Messages that are not acknowledged come back in their order when the channel ends. An *ordered*
+queue is consumed exclusively: the broker refuses a second consumer.
 
 aiormq is silent when the broker cancels a consumer, as it does if the queue is deleted. That is
 seen only in the channel's own list of consumers.
@@ -20,7 +22,9 @@ from typing import Any, Final
 
 import aiormq
 import trio
+from aiormq import spec
 from aiormq.abc import DeliveredMessage
+from pamqp.header import ContentHeader
 
 from tocsin.persistence.brokers.rabbitmq_calls import answered, open_channel
 from tocsin.persistence.loop_faults import LoopFaults
@@ -34,6 +38,8 @@ from tocsin.persistence.source import (
     read_headers,
 )
 
+_AHEAD: Final = 2
+"""Batches that the broker may push before the first of them is acknowledged."""
 _MS: Final = 1000
 """Milliseconds in a second: AMQP's timestamps have no more than seconds."""
 
@@ -41,7 +47,8 @@ _MS: Final = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePlace:
     """Which *queue*, at which broker (*url*). With *declare*, a missing one is made, durable and of
-    the quorum type. At most *batch* messages are in hand. *ca_file* is as in `open_channel`.
+    the quorum type. At most *batch* messages are taken at a time. *ca_file* is as in
+    `open_channel`.
     """
 
     url: str = field(repr=False)
@@ -79,13 +86,17 @@ class QueueSource:
         Cancelled, the channel is to be closed.
         """
         channel, queue = self._channel, self._place.queue
-        await answered(channel.basic_qos, prefetch_count=self._place.batch)
+        await answered(channel.basic_qos, prefetch_count=_AHEAD * self._place.batch)
         if self._place.declare:
             arguments: dict[str, Any] = {"x-queue-type": "quorum"}
             await answered(channel.queue_declare, queue, durable=True, arguments=arguments)
         else:
             await answered(channel.queue_declare, queue, passive=True)
         channel.closing.add_done_callback(lambda _: self._arrived.close())
+        # A private method of aiormq, whose version is pinned: it starts a task for each message,
+        # which costs as much as reading it. Were it gone, the tasks would do the same.
+        parts: Any = channel
+        parts._on_deliver_frame = self._on_deliver_frame
         try:
             consuming = await answered(
                 channel.basic_consume, queue, self._deliver, exclusive=self._place.ordered
@@ -144,7 +155,17 @@ class QueueSource:
         arrived = self._arrivals.statistics().current_buffer_used
         return int(found.message_count or 0) + arrived + self._in_hand
 
+    async def _on_deliver_frame(self, frame: spec.Basic.Deliver) -> None:
+        header = await self._channel._get_frame()
+        assert isinstance(header, ContentHeader), "the broker sends them one behind the other"
+        message = await self._channel._read_content(frame, header)
+        if frame.consumer_tag in self._channel.consumers:
+            self._keep(message)
+
     async def _deliver(self, message: DeliveredMessage) -> None:
+        self._keep(message)
+
+    def _keep(self, message: DeliveredMessage) -> None:
         with suppress(trio.ClosedResourceError):
             self._arrived.send_nowait(message)
 

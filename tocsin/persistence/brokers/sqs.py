@@ -101,7 +101,8 @@ class SqsSource:
     async def done(self, taken: Sequence[BrokerMessage]) -> None:
         entries = [{"ReceiptHandle": each.token} for each in taken]
         for _ in range(_DELETIONS):
-            failed = await self._client.each("DeleteMessageBatch", entries)
+            pollers = self._place.pollers
+            failed = await self._client.each("DeleteMessageBatch", entries, calls=pollers)
             # A handle that is not valid any more is of a message that comes again: the store knows.
             entries = [entries[int(each["Id"])] for each in failed if not each.get("SenderFault")]
             if not entries:

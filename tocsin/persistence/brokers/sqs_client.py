@@ -123,19 +123,36 @@ class SqsClient:
             self._place.credentials.forget()
         return refusal
 
-    async def each(self, action: str, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Have *action*, one of those on batches, done with *entries*, ten at a time.
+    async def each(
+        self, action: str, entries: Sequence[dict[str, Any]], *, calls: int = 1
+    ) -> list[dict[str, Any]]:
+        """Have *action*, one of those on batches, done with *entries*, ten to a call.
 
-        The entries of the answer that say `Failed`. Each entry is given an `Id`: its number.
+        With several *calls* at a time their order is any. The entries of the answers that say
+        `Failed`. Each entry is given an `Id`: its number. Raises as `call`, when all calls that
+        were under way have ended.
         """
-        failed: list[dict[str, Any]] = []
-        for first in range(0, len(entries), BATCH_MAX):
-            named = [
-                {"Id": str(first + index), **entry}
-                for index, entry in enumerate(entries[first : first + BATCH_MAX])
-            ]
-            answer = await self.call(action, Entries=named)
-            failed += answer.get("Failed") or ()
+        named = [{"Id": str(number), **entry} for number, entry in enumerate(entries)]
+        tens = [named[first : first + BATCH_MAX] for first in range(0, len(named), BATCH_MAX)]
+        left, failed = iter(tens), list[dict[str, Any]]()
+        failure: SourceAway | SourceRefused | None = None
+
+        async def work() -> None:
+            nonlocal failure
+            for some in left:
+                try:
+                    answer = await self.call(action, Entries=some)
+                except (SourceAway, SourceRefused) as error:
+                    failure = error
+                if failure is not None:
+                    return
+                failed.extend(answer.get("Failed") or ())
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(calls, len(tens))):
+                nursery.start_soon(work)
+        if failure is not None:
+            raise failure
         return failed
 
 

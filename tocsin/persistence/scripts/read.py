@@ -59,6 +59,7 @@ from tocsin.persistence.store.queries import (
     ListSubscriptions,
     Page,
     ProducerView,
+    ReadClock,
     ReadDeliveries,
     ReadPage,
     ReadPreferences,
@@ -266,7 +267,13 @@ def _delivery(row: Row) -> Delivery:
     )
 
 
+def _clock(queries: Numbered[ReadClock], answers: Answers) -> Script[None]:
+    [row] = yield from run("clock_read")
+    answers.update((index, row.now) for index, _ in queries)
+
+
 _SCRIPTS: dict[type[Any], Any] = {
+    ReadClock: _clock,
     ReadPage: _pages,
     InboxPage: _inboxes,
     FindHead: _heads,

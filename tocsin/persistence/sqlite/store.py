@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import cache, partial
@@ -96,8 +97,9 @@ class SqliteStore(Opened):
 
     With *inline*, all work runs in the calling task. That blocks the event loop, but the same calls
     take the same steps, as simulation needs. *path* may then be `":memory:"`. *entropy* gives
-    random bytes for the epoch and the secret of a new database. *limits* bound a transaction, which
-    leaves *footprints* if other nodes write to this store too.
+    random bytes for the epoch and the secret of a new database. *clock* is the store's, in Unix
+    milliseconds. *limits* bound a transaction, which leaves *footprints* if other nodes write to
+    this store too.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class SqliteStore(Opened):
         *,
         inline: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         limits: ScriptLimits = LIMITS,
         footprints: bool = False,
     ) -> None:
@@ -113,6 +116,7 @@ class SqliteStore(Opened):
         self._path = os.fspath(path)
         self._inline = inline
         self._entropy = entropy
+        self._clock = clock
         self._limits = limits
         self._footprints = footprints
         self._statements = _statements()
@@ -306,6 +310,7 @@ class SqliteStore(Opened):
             check_same_thread=False,
             cached_statements=_STATEMENTS_CACHED,
         )
+        connection.create_function("store_now_ms", 0, self._clock)
         try:
             for setting in _SETTINGS:
                 connection.execute(setting)

@@ -346,6 +346,10 @@ class ListKeys(Query[Keys], frozen=True):
     """All API keys, the oldest first."""
 
 
+class ReadClock(Query[int], frozen=True):
+    """The time of the store's own clock (Unix milliseconds)."""
+
+
 class Addresses(msgspec.Struct, frozen=True):
     """A user's addresses, by channel and name."""
 

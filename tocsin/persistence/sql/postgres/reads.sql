@@ -338,3 +338,7 @@ LEFT JOIN LATERAL (
     LIMIT asked.lines_max
 ) AS line ON true
 ORDER BY asked.number, line.user_id, line.device_id;
+
+-- name: clock_read() -> now
+-- The time of the store's own clock, in Unix milliseconds.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now;

@@ -292,3 +292,7 @@ LEFT JOIN deliveries AS d
 WHERE n.id = :notification_id
 ORDER BY d.user_id, d.device_id
 LIMIT :lines_max;
+
+-- name: clock_read() -> now
+-- The time of the store's own clock, in Unix milliseconds.
+SELECT store_now_ms() AS now;

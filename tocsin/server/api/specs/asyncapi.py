@@ -14,9 +14,10 @@ from tocsin import __version__
 from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.notification import Draft
-from tocsin.server.api import streams
+from tocsin.server.api import receipts, streams
 from tocsin.server.api.specs.examples import FRAMES
 from tocsin.server.api.specs.schemas import Schema, components, fields_of, reference
+from tocsin.server.api.specs.webhook_examples import RECEIPT
 from tocsin.server.websocket.pace import NEWCOMER_BYTES_MAX
 
 Document = dict[str, Any]
@@ -26,6 +27,12 @@ class Pong(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a `ping`."""
 
     type: Literal["pong"]
+
+
+class ReceiptsReset(msgspec.Struct, frozen=True, kw_only=True):
+    """Receipts are missing in front of the next one."""
+
+    reason: Literal["epoch", "horizon"]
 
 
 CLIENT_FRAMES: Final[tuple[type[msgspec.Struct], ...]] = get_args(frames.ClientFrame)
@@ -45,6 +52,12 @@ EVENTS: Final[tuple[type[msgspec.Struct], ...]] = tuple(
     each for each in SERVER_FRAMES if each not in (frames.ProducerWelcome, frames.Reply, Pong)
 )
 """The frames that a stream of events has; an event is named as its frame's type."""
+
+RECEIPT_EVENTS: Final[dict[type[msgspec.Struct], tuple[str, dict[str, Any]]]] = {
+    receipts.ReceiptView: ("receipt", RECEIPT),
+    ReceiptsReset: ("reset", {"reason": "horizon"}),
+}
+"""The events of the stream of receipts that are no frames: their names, and an example of each."""
 
 _REPLIES: Final[dict[type, tuple[type, ...]]] = {
     frames.Hello: (frames.Welcome, frames.ProducerWelcome),
@@ -74,11 +87,19 @@ def asyncapi_document() -> Document:
             "websocket": _server("ws", _WEBSOCKET),
             "events": _server("http", "A stream of events (SSE)."),
         },
-        "channels": {"websocket": _websocket(), "events": _events()},
-        "operations": {**_received(), **_sent("websocket"), **_sent("events")},
+        "channels": {"websocket": _websocket(), "events": _events(), "receipts": _receipts()},
+        "operations": {
+            **_received(),
+            **_sent("websocket", _UNASKED),
+            **_sent("events", EVENTS),
+            **_sent("receipts", _OF_RECEIPTS),
+        },
         "components": {
             "schemas": _schemas(),
-            "messages": {each.__name__: _message(each) for each in _ALL},
+            "messages": {
+                **{each.__name__: _message(each) for each in _ALL},
+                **{each.__name__: _receipt_message(each) for each in RECEIPT_EVENTS},
+            },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "ticket": {"type": "httpApiKey", "in": "query", "name": "ticket"},
@@ -88,6 +109,10 @@ def asyncapi_document() -> Document:
 
 
 _ALL: Final = (*CLIENT_FRAMES, *SERVER_FRAMES)
+_ANSWERED: Final = {each for replies in _REPLIES.values() for each in replies}
+_UNASKED: Final = tuple(each for each in SERVER_FRAMES if each not in _ANSWERED)
+"""The frames that come over a WebSocket unasked."""
+_OF_RECEIPTS: Final[tuple[type, ...]] = (*RECEIPT_EVENTS, frames.Goodbye)
 
 
 def _server(protocol: str, about: str) -> Document:
@@ -137,6 +162,17 @@ def _events() -> Document:
     }
 
 
+def _receipts() -> Document:
+    return {
+        "address": "/v1/receipts/stream",
+        "description": "For producers. `data` is the receipt, and `id` the cursor to come back "
+        "with in `Last-Event-ID`. A webhook gets the same receipts, in batches.",
+        "servers": [{"$ref": "#/servers/events"}],
+        "messages": _named(_OF_RECEIPTS),
+        "x-query": fields_of(receipts.ReceiptStreamQuery),
+    }
+
+
 def _named(types: tuple[type, ...]) -> Document:
     return {each.__name__: {"$ref": f"#/components/messages/{each.__name__}"} for each in types}
 
@@ -158,12 +194,8 @@ def _received() -> Document:
     return operations
 
 
-def _sent(channel: str) -> Document:
+def _sent(channel: str, unasked: tuple[type, ...]) -> Document:
     """One operation for all that comes unasked."""
-    answered = {each for replies in _REPLIES.values() for each in replies}
-    unasked = EVENTS if channel == "events" else tuple(
-        each for each in SERVER_FRAMES if each not in answered
-    )  # fmt: skip
     return {
         f"send{channel.capitalize()}": {
             "action": "send",
@@ -188,8 +220,19 @@ def _message(frame: type) -> Document:
     }
 
 
+def _receipt_message(event: type[msgspec.Struct]) -> Document:
+    name, example = RECEIPT_EVENTS[event]
+    return {
+        "name": name,
+        "title": event.__name__,
+        "summary": (event.__doc__ or "").strip().splitlines()[0],
+        "payload": reference(event),
+        "examples": [{"payload": example}],
+    }
+
+
 def _schemas() -> dict[str, Schema]:
-    schemas = components([Draft, *_ALL])
+    schemas = components([Draft, *_ALL, *RECEIPT_EVENTS])
     # A post in a frame is read as a request is, so that its faults are replied to.
     fields = schemas["Publish"]["properties"]
     fields["notification"] = {**fields["notification"], **reference(Draft)}
