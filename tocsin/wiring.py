@@ -15,6 +15,7 @@ from tocsin.actors.world import World
 from tocsin.outbound.client import GuardedClient
 from tocsin.outbound.tls import client_context
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
+from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.outbound import OutboundPort
 from tocsin.protocol.seals import Purpose, Seals
