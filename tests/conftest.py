@@ -81,7 +81,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
     Each costs 6 s of a core, to collect the tests, and has servers of its own.
     """
-    return 2 * (os.cpu_count() or 1) + 4
+    return 2 * (os.cpu_count() or 1) + 2
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
