@@ -77,8 +77,11 @@ def pytest_terminal_summary(
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """More than there are cores: most tests wait for a server, or a server for its clock."""
-    return 2 * (os.cpu_count() or 1) + 1
+    """More than there are cores: most tests wait for a server, or a server for its clock.
+
+    Each costs 6 s of a core, to collect the tests, and has servers of its own.
+    """
+    return 2 * (os.cpu_count() or 1) + 2
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -3,6 +3,9 @@
 Each Python has an environment of its own beside `.venv`, and these are made side by side. The last
 lines say on which Pythons the tests ran. Only the standard library: `./dev` starts this with the
 Python that it has itself, before there is any environment. Arguments go to pytest.
+
+It may run beside the whole suite: the environments give way to it, the tests have few processes,
+and a cache of their own says which of them failed.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ SHORT = [
     "tests/system/test_refused_starts.py",
 ]
 """The differences from one Python to the next: the runtime, TLS, groups of exceptions, a server."""
+SIDE_BY_SIDE = ["-n", "2", "--dist", "worksteal"]
+"""Each process imports and collects all of it anew."""
 
 
 def main(options: list[str]) -> None:
@@ -34,7 +39,7 @@ def main(options: list[str]) -> None:
     }
     making = {
         version: subprocess.Popen(
-            [*command, "--version"], env=environment(version), stdout=subprocess.DEVNULL
+            ["nice", *command, "--version"], env=environment(version), stdout=subprocess.DEVNULL
         )
         for version, command in commands.items()
     }
@@ -44,10 +49,12 @@ def main(options: list[str]) -> None:
             say(f"nothing runs on Python {version}: its packages cannot be installed here")
             continue
         say(f"a few tests on Python {version}, {command[0]}")
-        code = subprocess.run([*command, *options, *SHORT], env=environment(version)).returncode
+        command += ["-o", f"cache_dir=.pytest_cache/{version}", *SHORT]
+        tests = [*command, *SIDE_BY_SIDE, *options]
+        code = subprocess.run(tests, env=environment(version)).returncode
         if code == 1:
             say("once more, one after the other: those that failed")
-            again = ["--last-failed", "--last-failed-no-failures=none", *SHORT]
+            again = ["--last-failed", "--last-failed-no-failures=none"]
             code = subprocess.run([*command, *again], env=environment(version)).returncode
         outcomes["failed" if code else "passed"].append(version)
     for outcome, versions in outcomes.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from servers.machine import free_port
-from servers.node import wait_until
+from servers.node import PATIENCE, wait_until
 from servers.tokens import bearer
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +61,7 @@ def test_the_line_that_it_prints_makes_a_key_for_it(tmp_path):
             f"http://127.0.0.1:{port}/v1/notifications",
             headers=bearer(made.stdout.splitlines()[-1]),
             json={"to": {"users": ["ada"]}, "title": "Hello"},
+            timeout=PATIENCE,
         )
         assert answer.status_code == 201, answer.text
         assert f"{tmp_path}/data" in text

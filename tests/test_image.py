@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from servers.machine import free_port
-from servers.node import ROOT, wait_until
+from servers.node import PATIENCE, ROOT, wait_until
 from servers.tokens import SECRET
 from tocsin import __version__
 
@@ -171,6 +171,7 @@ def test_it_serves_is_healthy_and_makes_keys(image):
             f"{url}/v1/notifications",
             headers={"Authorization": f"Bearer {made.split()[-1]}"},
             json={"to": {"users": ["ada"]}, "title": "Hello"},
+            timeout=PATIENCE,
         )
         assert answer.status_code == 201
     finally:
@@ -180,6 +181,6 @@ def test_it_serves_is_healthy_and_makes_keys(image):
 
 def is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz").status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=PATIENCE).status_code == 200
     except httpx.TransportError:
         return False

@@ -17,7 +17,7 @@ from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.server.auth.tokens import mint
 from tocsin.settings import Settings
 from tocsin.settings.secrets import DevelopmentSecrets
-from tocsin.wiring import make_store
+from tocsin.stores import make_store
 
 SECRET = "a secret of these tests, as long as it has to be"
 

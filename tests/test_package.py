@@ -20,7 +20,7 @@ import pytest
 
 from servers.archives import unpack
 from servers.machine import free_port
-from servers.node import wait_until
+from servers.node import PATIENCE, wait_until
 from tocsin import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -145,7 +145,7 @@ def url(installed: Path, environ, tmp_path: Path) -> Iterator[str]:
 
 def answers(port: int) -> bool:
     try:
-        answer = httpx.get(f"http://127.0.0.1:{port}/readyz", verify=False)
+        answer = httpx.get(f"http://127.0.0.1:{port}/readyz", verify=False, timeout=PATIENCE)
     except httpx.TransportError:
         return False
     return answer.status_code == 200

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from servers.machine import free_port
-from servers.node import ROOT, wait_until
+from servers.node import PATIENCE, ROOT, wait_until
 from servers.program import find_binary
 from tocsin import __version__
 from tocsin.protocol.closing import Closing
@@ -229,7 +229,7 @@ def test_every_test_that_the_security_page_names_is_there():
 def test_the_table_of_metrics_is_complete(desk):
     token = desk.third.paste_and_wait("./dev token root --scope admin").splitlines()[-1]
     url = f"http://127.0.0.1:{desk.port}/metrics"
-    text = httpx.get(url, headers={"Authorization": f"Bearer {token}"}).text
+    text = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE).text
     exposed = set(re.findall(r"^# TYPE (tocsin_\w+) ", text, re.MULTILINE))
     rows = re.findall(r"^\| (`tocsin_.*?) \|", OBSERVING.read_text(), re.MULTILINE)
     told = {name for row in rows for name in re.findall(r"tocsin_\w+", row)}

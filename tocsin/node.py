@@ -39,10 +39,10 @@ from tocsin.server.admission.forwarded import Forwarding
 from tocsin.server.admission.gate import Admissions
 from tocsin.server.admission.limits import Limits
 from tocsin.server.admission.origins import is_allowed_host
-from tocsin.server.api import OPERATIONS, open_metrics_operation
+from tocsin.server.api.all_operations import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
 from tocsin.server.api.inspecting import named_sample, sample
-from tocsin.server.api.quart_app import make_quart_app
+from tocsin.server.api.late_app import LateApp
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing
@@ -175,7 +175,7 @@ class Node:
         api = HttpApi(
             OPERATIONS, services, publishing, edge.check, admissions, _judge_of_hosts(settings)
         )
-        app = make_quart_app(OPERATIONS, services, publishing, api.refusal)
+        app = LateApp(OPERATIONS, services, publishing, api.refusal)
         door = FrontDoor(
             websocket=edge.serve,
             websocket_turned=edge.turn_away,
@@ -251,7 +251,7 @@ class Node:
         admissions = Admissions(Limits(limit_figures(settings)), Forwarding(), time.monotonic)
         judge = _judge_of_hosts(settings)
         api = HttpApi(operations, services, publishing, _check_no_websocket, admissions, judge)
-        app = make_quart_app((), services, publishing, api.refusal)
+        app = LateApp((), services, publishing, api.refusal)
         serving = HttpServing()
         door = FrontDoor(
             websocket=_no_websocket,

@@ -36,7 +36,6 @@ from tocsin.settings.channel_tables import (
     WebPushTable,
     escalation_rules,
 )
-from tocsin.settings.postgres_address import parse_postgres
 from tocsin.settings.setting import SettingProblem, SettingsError
 
 if TYPE_CHECKING:
@@ -48,38 +47,6 @@ _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 """The usual port of a mail server, by how it is reached (RFC 8314)."""
 NOTES_IN_RETENTION: Final = 4
 """Notes that a connected device was seen, in the time after which the store forgets a device."""
-
-
-def make_store(settings: Settings, world: World) -> Store:
-    """The store that `database` names; nothing is opened yet.
-
-    A Postgres store needs a `trio_asyncio` loop around it, before it is opened.
-    """
-    if settings.sqlite_path is not None:
-        from tocsin.persistence.sqlite.store import SqliteStore
-
-        return SqliteStore(settings.sqlite_path, entropy=world.entropy, clock=world.now_ms)
-    # Imported only when needed: a single node with a file needs neither asyncpg nor asyncio.
-    from tocsin.persistence.postgres.connecting import Link
-    from tocsin.persistence.postgres.store import PostgresStore
-
-    address = parse_postgres(settings.database_url)
-    return PostgresStore(
-        address.dsn,
-        link=Link(
-            address.settings,
-            address.connect_timeout,
-            address.keepalives,
-            address.keepalives_idle,
-            address.keepalives_interval,
-            address.keepalives_count,
-            address.tcp_user_timeout,
-        ),
-        pool_size=settings.pool_size,
-        command_timeout=settings.store_timeout,
-        entropy=world.entropy,
-        footprints=settings.redis is not None,
-    )
 
 
 def make_outbound(settings: Settings) -> GuardedClient:

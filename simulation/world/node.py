@@ -27,7 +27,7 @@ from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.world import World
 from tocsin.persistence.store import Store
 from tocsin.protocol.outbound import OutboundPort
-from tocsin.server.api import OPERATIONS
+from tocsin.server.api.all_operations import OPERATIONS
 from tocsin.server.api.operation import Answer, Operation, Streamed
 from tocsin.server.api.problems import problem_answer, refusal_of
 from tocsin.server.api.serving import Asked, identify_caller, known_caller, serve, whole

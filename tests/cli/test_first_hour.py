@@ -12,14 +12,14 @@ import httpx
 import pytest
 
 from servers.machine import free_port
-from servers.node import ROOT
+from servers.node import PATIENCE, ROOT
 from servers.tokens import SECRET, bearer
 from tests.cli.command_kit import Listener, last_line
 from tests.system.server_kit import Server, fresh_user
 
 
 def titles(server: Server, token: str) -> list[str]:
-    answer = httpx.get(f"{server.url}/v1/inbox", headers=bearer(token))
+    answer = httpx.get(f"{server.url}/v1/inbox", headers=bearer(token), timeout=PATIENCE)
     return [each["title"] for each in answer.json()["notifications"]]
 
 
@@ -102,17 +102,19 @@ def test_where_the_data_is_is_told_to_this_machine_only(start):
     key = f"tk_{'a' * 16}_{'a' * 52}"
     server = start().start()
     data = str(server.settings["data"])
-    straight = httpx.get(f"{server.url}/metrics", headers=bearer(key))
+    straight = httpx.get(f"{server.url}/metrics", headers=bearer(key), timeout=PATIENCE)
     assert straight.json()["detail"].endswith(f"This server keeps its data in {data}.")
     assert data not in straight.headers["WWW-Authenticate"]
     for header in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"):
-        proxied = httpx.get(f"{server.url}/metrics", headers={**bearer(key), header: "10.0.0.1"})
+        proxied = httpx.get(
+            f"{server.url}/metrics", headers={**bearer(key), header: "10.0.0.1"}, timeout=PATIENCE
+        )
         assert (proxied.status_code, data in proxied.text) == (401, False)
-    missing = httpx.get(f"{server.url}/metrics")
+    missing = httpx.get(f"{server.url}/metrics", timeout=PATIENCE)
     assert (missing.status_code, data in missing.text) == (401, False)
 
     open_to_others = start("open", TOCSIN_JWT_SECRET=SECRET).start()
-    refused = httpx.get(f"{open_to_others.url}/metrics", headers=bearer(key))
+    refused = httpx.get(f"{open_to_others.url}/metrics", headers=bearer(key), timeout=PATIENCE)
     assert (refused.status_code, "keeps its data" in refused.text) == (401, False)
 
 

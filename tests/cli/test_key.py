@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from servers.node import wait_until
+from servers.node import PATIENCE, wait_until
 from tests.cli.command_kit import last_line
 
 
@@ -17,6 +17,7 @@ def post(server, key):
         f"{server.url}/v1/notifications",
         headers={"Authorization": f"Bearer {key}"},
         json={"to": {"users": ["ada"]}, "title": "Hello"},
+        timeout=PATIENCE,
     )
 
 
@@ -49,7 +50,9 @@ def test_a_running_server_has_forgotten_a_revoked_key_in_five_seconds(server, be
 def test_a_key_has_the_scopes_that_were_named(server, beside):
     key = last_line(beside("key create", "--scope", "admin", "--name", "looks"))
     assert post(server, key).status_code == 403
-    answer = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {key}"})
+    answer = httpx.get(
+        f"{server.url}/metrics", headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE
+    )
     assert answer.status_code == 200
     assert rows(beside("key list"))["looks"]["SCOPES"] == "admin"
 

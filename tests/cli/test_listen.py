@@ -9,7 +9,7 @@ import sys
 import httpx
 import pytest
 
-from servers.node import ROOT, wait_until
+from servers.node import PATIENCE, ROOT, wait_until
 from servers.tokens import SECRET, bearer, token
 from tests.cli.command_kit import Listener, last_line
 from tests.system.server_kit import Server, fresh_user
@@ -36,6 +36,7 @@ def deliveries(server, beside):
         answer = httpx.get(
             f"{server.url}/v1/notifications/{notification}/deliveries",
             headers=bearer(shop),
+            timeout=PATIENCE,
         )
         return {line["device"]: line["outcome"] for line in answer.json()["deliveries"]}
 
@@ -105,9 +106,9 @@ def test_changes_and_withdrawals_are_shown(server, beside, listen, send, ada):
     listener.expect_news("Listening")
     path = f"{server.url}/v1/notifications/{send(ada, 'Hello')}"
     listener.expect("default  Hello")
-    httpx.patch(path, headers=headers, json={"title": "Hello again"})
+    httpx.patch(path, headers=headers, json={"title": "Hello again"}, timeout=PATIENCE)
     listener.expect("default  (updated)  Hello again")
-    httpx.delete(path, headers=headers)
+    httpx.delete(path, headers=headers, timeout=PATIENCE)
     listener.expect("default  (withdrawn)  Hello again")
 
 
@@ -153,7 +154,7 @@ def test_a_user_whom_an_operator_disconnects_stays_away(server, beside, listen, 
     headers = bearer(last_line(beside("token", "root", "--scope", "admin")))
     listener = listen(ada)
     listener.expect_news("Listening")
-    httpx.post(f"{server.url}/v1/admin/users/{ada}/disconnect", headers=headers)
+    httpx.post(f"{server.url}/v1/admin/users/{ada}/disconnect", headers=headers, timeout=PATIENCE)
     assert listener.wait() == 1
     assert "An operator has disconnected this user." in listener.news
 

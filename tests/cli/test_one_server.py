@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servers.node import ROOT, wait_until
+from servers.node import PATIENCE, ROOT, wait_until
 from servers.tokens import ADMIN, bearer
 from tests.cli.command_kit import last_line
 from tests.system.server_kit import Server
@@ -80,7 +80,7 @@ def test_a_file_that_is_moved_under_the_server_is_told_once_and_comes_back(own):
     (data / "tocsin.db").rename(data / "moved.db")
 
     wait_until(lambda: not own.is_ready(), what="the server to notice")
-    answer = httpx.get(f"{own.url}/readyz")
+    answer = httpx.get(f"{own.url}/readyz", timeout=PATIENCE)
     assert answer.status_code == 503
     assert answer.json()["hops"]["store"] == "lost"
     assert answer.json()["reason"] == (
@@ -94,11 +94,11 @@ def test_a_file_that_is_moved_under_the_server_is_told_once_and_comes_back(own):
 
     (data / "moved.db").rename(data / "tocsin.db")
     wait_until(own.is_ready, what="the server to find it again")
-    assert "reason" not in httpx.get(f"{own.url}/readyz").json()
+    assert "reason" not in httpx.get(f"{own.url}/readyz", timeout=PATIENCE).json()
 
 
 def tries(server):
-    metrics = httpx.get(f"{server.url}/metrics", headers=bearer(ADMIN)).text
+    metrics = httpx.get(f"{server.url}/metrics", headers=bearer(ADMIN), timeout=PATIENCE).text
     [line] = [each for each in metrics.splitlines() if each.startswith("tocsin_store_failures")]
     return float(line.split()[-1])
 

@@ -6,6 +6,7 @@ import socket
 import httpx
 import pytest
 
+from servers.node import PATIENCE
 from tests.cli.command_kit import last_line
 from tests.system.server_kit import fresh_user
 
@@ -16,7 +17,9 @@ def inbox(server, beside):
 
     def inbox(user):
         token = last_line(beside("token", user))
-        answer = httpx.get(f"{server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"})
+        answer = httpx.get(
+            f"{server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
+        )
         return answer.json()["notifications"]
 
     return inbox

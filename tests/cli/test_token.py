@@ -7,6 +7,7 @@ import httpx
 import jwt
 import pytest
 
+from servers.node import PATIENCE
 from tests.cli.command_kit import last_line
 from tests.server.auth.issuer_kit import private_key, public_pem
 from tocsin.settings import Settings
@@ -121,5 +122,7 @@ def test_a_data_directory_that_cannot_be_is_told(tocsin, tmp_path):
 
 def test_the_server_believes_it(server, beside):
     token = last_line(beside("token", "ada"))
-    answer = httpx.get(f"{server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"})
+    answer = httpx.get(
+        f"{server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
+    )
     assert answer.status_code == 200

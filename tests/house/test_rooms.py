@@ -42,7 +42,10 @@ SEES = {
         *("persistence.store", "persistence.bus", "persistence.source", "persistence.sink"),
     },
 }
-ABOVE = {"node", "trunk", "wiring", "connecting", "sinks", "broker_access", "cli", "__main__"}
+ABOVE = {
+    *("node", "trunk", "wiring", "connecting", "sinks", "stores"),
+    *("broker_access", "cli", "__main__"),
+}
 # A module that is neither in a room nor above them, such as settings, may import its like and this.
 BESIDE_SEES = {"protocol"}
 

@@ -20,7 +20,7 @@ from tocsin.persistence.postgres.store import PostgresStore
 from tocsin.persistence.store import StoreBlocked, StoreFailed
 from tocsin.persistence.store.commands import Changed
 from tocsin.settings import Settings
-from tocsin.wiring import make_store
+from tocsin.stores import make_store
 
 TABLES = "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 

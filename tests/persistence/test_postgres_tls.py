@@ -14,7 +14,7 @@ from tocsin.actors.world import real_world
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.settings import Settings
-from tocsin.wiring import make_store
+from tocsin.stores import make_store
 
 IS_TLS = (
     "SELECT s.ssl FROM pg_stat_ssl AS s JOIN pg_stat_activity AS a USING (pid) "

@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.server.metrics.catalogue import METRICS, table
 from tocsin.server.metrics.exposition import exposed
+from tocsin.server.metrics.media_types import METRICS_CONTENT_TYPE, OPENMETRICS_CONTENT_TYPE
 from tocsin.server.metrics.process import open_descriptors, process_readings
 from tocsin.server.metrics.readings import MetricValue
 
@@ -19,6 +22,11 @@ DOCS = Path(__file__).parent.parent.parent / "docs" / "observing.md"
 
 def test_the_docs_have_every_metric():
     assert table() in DOCS.read_text(encoding="utf-8"), "tocsin config metrics"
+
+
+def test_the_media_types_are_those_of_the_library_that_writes_the_text():
+    assert CONTENT_TYPE_LATEST == METRICS_CONTENT_TYPE
+    assert openmetrics.CONTENT_TYPE_LATEST == OPENMETRICS_CONTENT_TYPE
 
 
 def test_names_stand_once_and_have_the_suffix_of_their_unit():

@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.refusal import Refused
-from tocsin.server.api import OPERATIONS
+from tocsin.server.api.all_operations import OPERATIONS
 from tocsin.server.api.answers import Alive, Published
 from tocsin.server.api.operation import PATH_TYPES, Answer, Call, Caller, Operation, UrlQuery
 from tocsin.server.api.producers import LedgerQuery

@@ -12,7 +12,7 @@ import pytest
 import schemathesis
 
 from tocsin.protocol.problems import PROBLEMS
-from tocsin.server.api import OPERATIONS
+from tocsin.server.api.all_operations import OPERATIONS
 from tocsin.server.api.operation import Operation
 from tocsin.server.api.specs.examples import EXAMPLES
 from tocsin.server.api.specs.openapi import openapi_document, problem_codes

@@ -12,7 +12,7 @@ import pytest
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.problems import CREDENTIAL_PROBLEMS, PROBLEMS, problem
-from tocsin.server.api import OPERATIONS
+from tocsin.server.api.all_operations import OPERATIONS
 from tocsin.server.api.specs.asyncapi import asyncapi_document
 from tocsin.server.api.specs.home import home_page
 from tocsin.server.api.specs.openapi import openapi_document

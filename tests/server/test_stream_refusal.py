@@ -6,7 +6,7 @@ import pytest
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.refusal import Refusal, refuse
-from tocsin.server.api import OPERATIONS
+from tocsin.server.api.all_operations import OPERATIONS
 from tocsin.server.follow.stream_refusal import (
     STREAM_PATH,
     instead_of_problem,

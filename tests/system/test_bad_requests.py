@@ -8,6 +8,7 @@ import time
 import httpx
 import pytest
 
+from servers.node import PATIENCE
 from servers.tokens import PRODUCER, token
 from tests.system.producer_kit import Producer, expect_problem
 from tests.system.raw_kit import Wire
@@ -194,7 +195,7 @@ def test_many_slow_heads_keep_nobody_out(server: Server):
         for wire in wires:
             wire.send(b"GET /livez HTTP/1.1\r\nHo")
         started = time.monotonic()
-        assert httpx.get(f"{server.url}/livez").status_code == 200
+        assert httpx.get(f"{server.url}/livez", timeout=PATIENCE).status_code == 200
         assert time.monotonic() - started < 5
     finally:
         for wire in wires:

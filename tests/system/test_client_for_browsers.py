@@ -9,7 +9,7 @@ from functools import partial
 import httpx
 import pytest
 
-from servers.node import ROOT, wait_until
+from servers.node import PATIENCE, ROOT, wait_until
 from servers.program import find_binary
 from servers.tokens import bearer, token
 from tests.system.page_kit import Follow, follow_with, web_socket_command
@@ -53,15 +53,15 @@ def test_it_has_the_closing_reasons_of_the_protocol(node):
 
 @pytest.mark.parametrize("name", ["client", "inbox"])
 def test_every_module_is_served_as_it_stands(server: Server, name):
-    entrance = httpx.get(f"{server.url}/{name}.js")
+    entrance = httpx.get(f"{server.url}/{name}.js", timeout=PATIENCE)
     assert entrance.headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert f"./{name}/index.js" in entrance.text
     for module in (CLIENT.parent / name).glob("*.js"):
-        answer = httpx.get(f"{server.url}/{name}/{module.name}")
+        answer = httpx.get(f"{server.url}/{name}/{module.name}", timeout=PATIENCE)
         assert answer.content == module.read_bytes()
         assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
-    assert httpx.get(f"{server.url}/{name}/package.json").status_code == 404
-    assert httpx.get(f"{server.url}/{name}/..%2F__init__.py").status_code == 404
+    assert httpx.get(f"{server.url}/{name}/package.json", timeout=PATIENCE).status_code == 404
+    assert httpx.get(f"{server.url}/{name}/..%2F__init__.py", timeout=PATIENCE).status_code == 404
 
 
 # --- with a real server ---------------------------------------------------------------------------
@@ -115,7 +115,9 @@ def test_the_inbox_follows_posts_changes_and_marks(server, producer, follow, use
         producer.withdraw(older)
         page.expect("inbox", lambda told: told["titles"] == ["newer"])
         page.ask("markAll")
-    inbox = httpx.get(f"{server.url}/v1/inbox", headers=bearer(token(user))).json()
+    inbox = httpx.get(
+        f"{server.url}/v1/inbox", headers=bearer(token(user)), timeout=PATIENCE
+    ).json()
     assert [each["state"] for each in inbox["notifications"]] == ["read"]
 
 
@@ -141,5 +143,7 @@ def test_another_connection_of_the_device_ends_it_for_good(server, follow, user)
 def test_signing_out_removes_the_device(server, follow, user):
     with follow(server, user) as page:
         page.ask("forget")
-    devices = httpx.get(f"{server.url}/v1/me/devices", headers=bearer(token(user))).json()
+    devices = httpx.get(
+        f"{server.url}/v1/me/devices", headers=bearer(token(user)), timeout=PATIENCE
+    ).json()
     assert devices["devices"] == []

@@ -10,6 +10,7 @@ import pytest
 from demo.pictures import CONSOLES, PICTURES, take_pictures
 from demo.posts import BURST, DELIVERED, POSTS
 from demo.shop import Shop, started_shop
+from servers.node import PATIENCE
 from servers.tokens import bearer
 
 
@@ -20,31 +21,33 @@ def shop(tmp_path_factory) -> Iterator[Shop]:
 
 
 def titles(shop: Shop, user: str) -> list[str]:
-    token = httpx.get(f"{shop.origin}/token?user={user}").text
-    inbox = httpx.get(f"{shop.node}/v1/inbox", headers=bearer(token)).json()
+    token = httpx.get(f"{shop.origin}/token?user={user}", timeout=PATIENCE).text
+    inbox = httpx.get(f"{shop.node}/v1/inbox", headers=bearer(token), timeout=PATIENCE).json()
     return [each["title"] for each in inbox["notifications"]]
 
 
 def test_each_button_does_what_it_says(shop):
-    page = httpx.get(shop.origin).text
+    page = httpx.get(shop.origin, timeout=PATIENCE).text
     buttons = [*POSTS, "delivered", "withdraw", "burst"]
     for name in buttons:
         assert f'data-do="{name}"' in page
-        assert httpx.post(f"{shop.origin}/do/{name}").status_code == 204
+        assert httpx.post(f"{shop.origin}/do/{name}", timeout=PATIENCE).status_code == 204
     ada, bob = titles(shop, "ada"), titles(shop, "bob")
     assert DELIVERED["title"] in ada
     assert POSTS["support"]["title"] in bob
     assert POSTS["offer"]["title"] not in ada
     assert len(ada) == BURST + 2
-    assert [each["title"] for each in httpx.get(f"{shop.origin}/ledger").json()] == [
-        POSTS[name]["title"] for name in ("payment", "support", "order")
-    ]
+    assert [
+        each["title"] for each in httpx.get(f"{shop.origin}/ledger", timeout=PATIENCE).json()
+    ] == [POSTS[name]["title"] for name in ("payment", "support", "order")]
 
 
 def test_only_its_own_pages_may_press_buttons(shop):
     headers = {"Origin": "https://elsewhere.example"}
-    assert httpx.post(f"{shop.origin}/do/order", headers=headers).status_code == 403
-    assert httpx.get(f"{shop.origin}/..%2Fshop.py").status_code == 404
+    assert (
+        httpx.post(f"{shop.origin}/do/order", headers=headers, timeout=PATIENCE).status_code == 403
+    )
+    assert httpx.get(f"{shop.origin}/..%2Fshop.py", timeout=PATIENCE).status_code == 404
 
 
 @pytest.mark.faults

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from servers.node import PATIENCE
 from servers.tokens import bearer, token
 from tests.server.test_shared_port import needs_ipv6
 from tests.system.person_kit import Person
@@ -18,7 +19,12 @@ CLAIM = "https://example.org/user"
 
 
 def alive(server: Server, host: str) -> bool:
-    return httpx.get(f"http://{host}:{server.port}/livez", trust_env=False).status_code == 200
+    return (
+        httpx.get(
+            f"http://{host}:{server.port}/livez", trust_env=False, timeout=PATIENCE
+        ).status_code
+        == 200
+    )
 
 
 def test_the_claim_that_the_settings_name_holds_the_user(start_server: Callable[..., Server]):

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from servers.node import wait_until
+from servers.node import PATIENCE, wait_until
 from servers.tokens import bearer, token
 from tests.system.browser_kit import browser, ready_shop, server, shop, visitor
 
@@ -46,13 +46,17 @@ def test_marks_go_to_the_server_and_come_from_other_devices(server, visitor, ada
     wait_until(lambda: state(server, ada, second) == "read")
     visitor.wait_for("root.querySelector('.badge').textContent === '1'")
     mark = {"state": "archived", "ids": [first]}
-    httpx.post(f"{server.url}/v1/inbox/mark", json=mark, headers=bearer(token(ada)))
+    httpx.post(
+        f"{server.url}/v1/inbox/mark", json=mark, headers=bearer(token(ada)), timeout=PATIENCE
+    )
     visitor.wait_for("texts('.name').join() === 'second'")
     assert visitor.run("return root.querySelector('.badge').hidden") is True
 
 
 def state(server, user: str, notification: str) -> str:
-    answer = httpx.get(f"{server.url}/v1/inbox/{notification}", headers=bearer(token(user)))
+    answer = httpx.get(
+        f"{server.url}/v1/inbox/{notification}", headers=bearer(token(user)), timeout=PATIENCE
+    )
     found: str = answer.json()["state"]
     return found
 
@@ -170,7 +174,9 @@ def test_a_mark_made_while_the_server_is_away_is_sent_when_it_is_back(server, vi
     server.start()
 
     def is_read():
-        answer = httpx.get(f"{server.url}/v1/inbox/{notification}", headers=bearer(token(ada)))
+        answer = httpx.get(
+            f"{server.url}/v1/inbox/{notification}", headers=bearer(token(ada)), timeout=PATIENCE
+        )
         return answer.json()["state"] == "read"
 
     wait_until(is_read)
@@ -180,7 +186,12 @@ def test_a_category_is_switched_off_and_on(server, visitor, ada):
     """The other preferences go back as they came."""
     mine = bearer(token(ada))
     address = f"{server.url}/v1/me/preferences"
-    httpx.put(address, json={"topics": {"cats": False}, "categories": {"old": False}}, headers=mine)
+    httpx.put(
+        address,
+        json={"topics": {"cats": False}, "categories": {"old": False}},
+        headers=mine,
+        timeout=PATIENCE,
+    )
     server.producer().post(ada, title="first", category="news")
     visitor.run(OPEN + "root.querySelector('.gear').click();")
     visitor.wait_for("texts('.preferences label').join() === 'news,old'")
@@ -190,7 +201,7 @@ def test_a_category_is_switched_off_and_on(server, visitor, ada):
     visitor.run("all('.preferences input').forEach((each) => each.click());")
 
     def are_switched():
-        preferences = httpx.get(address, headers=mine).json()
+        preferences = httpx.get(address, headers=mine, timeout=PATIENCE).json()
         return preferences["categories"] == {"news": False, "old": True} and preferences["topics"]
 
     assert wait_until(are_switched) == {"cats": False}

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from servers.nginx import Nginx
+from servers.node import PATIENCE
 from tests.system.plain_http_kit import try_poll
 from tests.system.producer_kit import Producer, expect_json
 
@@ -29,7 +30,9 @@ def test_a_poll_answers_before_nginx_takes_the_node_for_dead(start_server, ada):
             assert (answer["changes"], answer["more"]) == ([], False)
         # The proxy has counted no failure: all other clients are served.
         for _ in range(4):
-            assert httpx.get(f"{nginx.url}/livez", verify=False).status_code == 200
+            assert (
+                httpx.get(f"{nginx.url}/livez", verify=False, timeout=PATIENCE).status_code == 200
+            )
 
 
 def test_a_tag_that_nginx_has_weakened_will_do(server, producer: Producer, ada):

@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from servers.node import ROOT
+from servers.node import PATIENCE, ROOT
 from servers.tokens import ADMIN, PRODUCER, bearer
 from tests.system.producer_kit import Producer, expect_json, expect_problem
 from tests.system.server_kit import Server
@@ -71,11 +71,11 @@ def test_metrics_may_have_a_port_of_their_own(start_server, tmp_path):
 
     port = free_port()
     server = start_server(metrics_port=port)
-    answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
+    answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE)
     assert answer.status_code == 200
     assert "tocsin_store_transactions_total" in answer.text
     for path in ("/v1/inbox", "/v1/admin/actors", "/livez"):
-        expect_problem(httpx.get(f"http://127.0.0.1:{port}{path}"), 404)
+        expect_problem(httpx.get(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE), 404)
     expect_problem(server.http.get("/metrics"), 401)
 
 
@@ -113,7 +113,7 @@ def test_an_unknown_path_is_a_problem_too(producer: Producer, method, path, stat
 
 @pytest.mark.parametrize("path", ["//v1/inbox", "/v1//inbox", "/v1/../v1/inbox", "/v1/inbox%2f"])
 def test_paths_are_not_guessed(server: Server, path):
-    answer = httpx.request("GET", f"{server.url}{path}", headers=bearer(PRODUCER))
+    answer = httpx.request("GET", f"{server.url}{path}", headers=bearer(PRODUCER), timeout=PATIENCE)
     assert answer.status_code < 500
     if answer.status_code >= 400:
         expect_problem(answer, answer.status_code)

@@ -272,7 +272,9 @@ def test_cancelled_it_leaves_no_socket_behind(server, ada, run, monkeypatch):
 
 def titles_of(server, user):
     answer = httpx.get(
-        f"{server.url}/v1/inbox?limit=200", headers={"Authorization": f"Bearer {token(user)}"}
+        f"{server.url}/v1/inbox?limit=200",
+        headers={"Authorization": f"Bearer {token(user)}"},
+        timeout=PATIENCE,
     )
     return [each["title"] for each in answer.json()["notifications"]]
 

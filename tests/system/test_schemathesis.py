@@ -37,7 +37,7 @@ from tests.system.producer_kit import Producer, expect_json
 from tests.system.server_kit import Server
 from tests.system.shared_servers_kit import Store, run_server
 from tocsin.protocol.user_ids import is_user_id
-from tocsin.server.api import OPERATIONS
+from tocsin.server.api.all_operations import OPERATIONS
 from tocsin.server.api.operation import Caller, Operation
 
 EXAMPLES: Final = 30

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from servers.node import PATIENCE
 from servers.tokens import ADMIN, SECRET, bearer, token
 from tests.system.device_kit import Device
 from tests.system.producer_kit import expect_json, expect_problem
@@ -154,7 +155,7 @@ def test_other_authorization_is_refused(server: Server, value):
 
 def test_two_credentials_are_none(server: Server, ada):
     headers = [("Authorization", f"Bearer {token(ada)}")] * 2
-    expect_problem(httpx.get(f"{server.url}/v1/inbox", headers=headers), 401)
+    expect_problem(httpx.get(f"{server.url}/v1/inbox", headers=headers, timeout=PATIENCE), 401)
     double = [f"Authorization: Bearer {token('eve')}"]
     with Wire(server) as wire:
         wire.upgrade(ada, headers=double)

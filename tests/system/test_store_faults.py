@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from servers.node import wait_until
+from servers.node import PATIENCE, wait_until
 from servers.postgres import Postgres
 from servers.tokens import bearer, token
 from tests.system.crowd_kit import Books, CrowdDevice, audit, eventually, load, open_http, running
@@ -144,8 +144,8 @@ def test_a_server_waits_for_a_postgres_that_is_not_there_yet(
     server = Server(tmp_path, {"database": database})
     try:
         server.start(ready=False)
-        assert httpx.get(f"{server.url}/livez").status_code == 200
-        assert httpx.get(f"{server.url}/readyz").status_code == 503
+        assert httpx.get(f"{server.url}/livez", timeout=PATIENCE).status_code == 200
+        assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 503
         expect_problem(server.producer().try_post(ada), 503, "store_unavailable")
         with server.connect(ada) as phone:
             phone.hello()

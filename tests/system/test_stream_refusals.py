@@ -6,7 +6,7 @@ import signal
 
 import httpx
 
-from servers.node import wait_until
+from servers.node import PATIENCE, wait_until
 from servers.proxy import Proxy
 from servers.tokens import bearer, token
 from tests.system.plain_http_kit import Event, stream
@@ -85,7 +85,10 @@ def test_a_page_of_another_origin_hears_it_as_well(start_server, postgres, ada):
         network.cut()
         wait_until(lambda: server.http.get("/readyz").status_code == 503)
         answer = httpx.get(
-            f"{server.url}{PATH}?ticket=tt_{'a' * 52}", headers={"Origin": app}, verify=False
+            f"{server.url}{PATH}?ticket=tt_{'a' * 52}",
+            headers={"Origin": app},
+            verify=False,
+            timeout=PATIENCE,
         )
         assert answer.status_code == 200
         assert answer.headers["Access-Control-Allow-Origin"] == app

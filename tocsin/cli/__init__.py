@@ -15,7 +15,6 @@ import click
 from tocsin import __version__
 from tocsin.cli.groups import CommandGroup
 from tocsin.cli.trouble import as_typed, typed_program
-from tocsin.settings.setting import SettingsError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -83,6 +82,9 @@ class Commands(CommandGroup):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Here, and not above: help needs no settings.
+        from tocsin.settings.setting import SettingsError
+
         try:
             return super().invoke(ctx)
         except SettingsError as error:

@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 from tocsin.cli.installation import no_installation
 from tocsin.cli.trouble import Trouble
 from tocsin.server.auth.errors import AuthConfigurationError
-from tocsin.server.auth.tokens import mint
 from tocsin.settings import Settings
 from tocsin.settings.kinds import is_loopback
 from tocsin.settings.secrets import DevelopmentSecrets
@@ -47,6 +46,9 @@ class Minter:
 
     def mint(self, user: str, scopes: Collection[str], lifetime: float) -> str:
         """A token of *user* for *lifetime* seconds from now."""
+        # Here, and not above: a command that was given a token needs no cryptography.
+        from tocsin.server.auth.tokens import mint
+
         settings = self.settings
         try:
             return mint(

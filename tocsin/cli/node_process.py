@@ -32,7 +32,8 @@ from tocsin.settings import Settings
 from tocsin.settings.secrets import DevelopmentSecrets
 from tocsin.settings.setting import SettingProblem, SettingsError
 from tocsin.sinks import make_sinks
-from tocsin.wiring import make_cluster, make_store, token_verifier
+from tocsin.stores import make_store
+from tocsin.wiring import make_cluster, token_verifier
 
 if TYPE_CHECKING:
     from tocsin.persistence.loop_faults import LoopFaults

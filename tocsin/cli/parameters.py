@@ -13,8 +13,7 @@ import msgspec
 from tocsin.protocol.cursor import UnreadableCursor, parse_cursor
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
 from tocsin.protocol.values import is_identifier
-from tocsin.server.auth.principal import SCOPES
-from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX
+from tocsin.server.auth.principal import SCOPES, TOKEN_LENGTH_MAX
 from tocsin.settings.kinds import read_duration
 from tocsin.settings.record import DAY
 

@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 import sys
+from importlib import import_module
 from typing import Final
 
 import click
@@ -40,6 +41,10 @@ def serve(flags: Flags) -> None:
     configure(settings.log_format, settings.log_level)
     structlog.contextvars.bind_contextvars(node=settings.node)
     settings = with_room(settings)  # before workers are forked, which inherit it
+    if settings.workers > 1:
+        # What a lone node loads for the first request that needs it, workers load together.
+        import_module("tocsin.server.http.asgi_lane")
+        import_module("tocsin.server.api.quart_app")
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     if settings.workers == 1:

@@ -22,7 +22,7 @@ from tocsin.persistence.store import Store, StoreFailed, StoreUnavailable
 from tocsin.settings import Settings
 from tocsin.settings.kinds import DATABASE
 from tocsin.settings.sources import Flags, load_settings
-from tocsin.wiring import make_store
+from tocsin.stores import make_store
 
 T = TypeVar("T")
 

@@ -21,7 +21,8 @@ from tests.server.auth.issuer_kit import (
     unsigned,
 )
 from tocsin.server.auth.errors import AuthCode, AuthConfigurationError, Unauthenticated
-from tocsin.server.auth.tokens import HEADERS_MAX, TOKEN_LENGTH_MAX, TokenVerifier, mint
+from tocsin.server.auth.principal import TOKEN_LENGTH_MAX
+from tocsin.server.auth.tokens import HEADERS_MAX, TokenVerifier, mint
 from tocsin.server.auth.verification_key import keys_from_pem
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"]

@@ -1,65 +1,6 @@
 """The HTTP API; it asks actors and knows no store.
 
-Its operations are listed in `OPERATIONS`, each with its record (`operation`); how requests become
-calls of them is the same for all (`serving`). The door finds them (`http_api`) and answers the hot
-ones, Quart the others (`quart_app`).
+Its operations are listed in `all_operations`, each with its record (`operation`); how requests
+become calls of them is the same for all (`serving`). The door finds them (`http_api`) and answers
+the hot ones, Quart the others (`quart_app`).
 """
-
-from __future__ import annotations
-
-from dataclasses import replace
-from typing import Final
-
-from tocsin.server.api import (
-    channels,
-    connectors,
-    dead_letters,
-    events,
-    inbox,
-    inspecting,
-    keys,
-    me,
-    operators,
-    presence,
-    producers,
-    receipts,
-    sinks,
-    spool,
-    streams,
-    topics,
-    unsubscribing,
-    webhook_letters,
-    webhooks,
-)
-from tocsin.server.api.documents import documents_of
-from tocsin.server.api.operation import Caller, Operation
-
-_WORK: Final[tuple[Operation, ...]] = (
-    *producers.operations.all,
-    *topics.operations.all,
-    *presence.operations.all,
-    *inbox.operations.all,
-    *streams.operations.all,
-    *me.operations.all,
-    *channels.operations.all,
-    *unsubscribing.operations.all,
-    *operators.operations.all,
-    *inspecting.operations.all,
-    *events.operations.all,
-    *keys.operations.all,
-    *spool.operations.all,
-    *connectors.operations.all,
-    *sinks.operations.all,
-    *dead_letters.operations.all,
-    *receipts.operations.all,
-    *webhooks.operations.all,
-    *webhook_letters.operations.all,
-)
-OPERATIONS: Final[tuple[Operation, ...]] = (*_WORK, *documents_of(_WORK).all)
-"""Everything that the HTTP API does."""
-
-
-def open_metrics_operation() -> Operation:
-    """`/metrics` without credentials: for a port that only the monitoring reaches."""
-    (metrics,) = (each for each in _WORK if each.path == "/metrics")
-    return replace(metrics, caller=Caller.ANYONE, lean=True)

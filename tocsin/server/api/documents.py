@@ -1,6 +1,7 @@
 """The documents of the server about itself: OpenAPI, AsyncAPI, and pages for people.
 
-Made when somebody first asks, and then kept: they cannot change while the process lives.
+Made when somebody first asks, by code that is loaded then, and kept: they cannot change while the
+process lives.
 """
 
 from __future__ import annotations
@@ -24,10 +25,6 @@ from tocsin.server.api.operation import (
     Operations,
     UrlQuery,
 )
-from tocsin.server.api.specs.asyncapi import asyncapi_document
-from tocsin.server.api.specs.home import home_page
-from tocsin.server.api.specs.openapi import openapi_document
-from tocsin.server.api.specs.page import docs_page
 from tocsin.server.api.specs.parts import HtmlPage, asset
 
 _POLICY: Final = Header("Content-Security-Policy", "Nothing but what is on the page.")
@@ -57,14 +54,20 @@ def documents_of(others: Sequence[Operation]) -> Operations:
 
     @cache
     def openapi() -> bytes:
+        from tocsin.server.api.specs.openapi import openapi_document
+
         return msgspec.json.encode(openapi_document([*others, *operations.all]))
 
     @cache
     def asyncapi() -> bytes:
+        from tocsin.server.api.specs.asyncapi import asyncapi_document
+
         return msgspec.json.encode(asyncapi_document())
 
     @cache
     def docs() -> HtmlPage:
+        from tocsin.server.api.specs.page import docs_page
+
         return docs_page(msgspec.json.decode(openapi()), msgspec.json.decode(asyncapi()))
 
     @operations.define(
@@ -106,7 +109,6 @@ def documents_of(others: Sequence[Operation]) -> Operations:
 def _define_proto(operations: Operations) -> None:
     @cache
     def proto() -> bytes:
-        # Imported here: a node that nobody asks for Protocol Buffers does without.
         from tocsin.server.api.specs.proto import proto_file
 
         return proto_file().encode()
@@ -128,6 +130,8 @@ def _define_home(operations: Operations, others: Sequence[Operation]) -> None:
 
     @cache
     def home() -> HtmlPage:
+        from tocsin.server.api.specs.home import home_page
+
         return home_page({operation.path for operation in (*others, *operations.all)})
 
     @operations.define(

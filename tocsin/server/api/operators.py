@@ -23,12 +23,10 @@ from tocsin.server.api.operation import (
     UrlQuery,
     given,
 )
-from tocsin.server.metrics.exposition import (
+from tocsin.server.metrics.media_types import (
     METRICS_CONTENT_TYPE,
     OPENMETRICS,
     OPENMETRICS_CONTENT_TYPE,
-    render_metrics,
-    render_openmetrics,
 )
 from tocsin.server.services import Services
 
@@ -103,6 +101,9 @@ async def metrics(call: Call[UrlQuery, None]) -> Answer:
     """In the text format of Prometheus; in that of OpenMetrics, with exemplars, if it is asked for
     and the node makes traces.
     """
+    # Here, and not above: many nodes are never asked.
+    from tocsin.server.metrics.exposition import render_metrics, render_openmetrics
+
     services = call.services
     if services.timing.is_tracing and OPENMETRICS in (call.headers[_ACCEPT.name] or ""):
         return Answer(render_openmetrics(services), media_type=OPENMETRICS_CONTENT_TYPE)

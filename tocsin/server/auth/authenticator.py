@@ -15,9 +15,9 @@ from typing import Final
 from tocsin.server.auth.errors import FAILURES, AuthCode, Unauthenticated, failure_kind
 from tocsin.server.auth.key_ring import KeyRing
 from tocsin.server.auth.keys import KEY_PREFIX
-from tocsin.server.auth.principal import Principal
+from tocsin.server.auth.principal import TOKEN_LENGTH_MAX, Principal
 from tocsin.server.auth.tickets import Ticket, redeem_ticket
-from tocsin.server.auth.tokens import TOKEN_LENGTH_MAX, TokenVerifier
+from tocsin.server.auth.tokens import TokenVerifier
 
 _BEARER: Final = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 """Scheme, one or more spaces, one `token68`, and nothing else (RFC 9110 §11.4, RFC 6750 §2.1).

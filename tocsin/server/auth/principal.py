@@ -15,6 +15,10 @@ SCOPES: Final = frozenset({"notify", "admin"})
 """The scopes that exist. A credential that names others simply does not have them: identity
 providers put their own words (`openid`, `profile`) into the same claim."""
 
+TOKEN_LENGTH_MAX: Final = 8192
+"""Characters, which are bytes here. Identity providers stay under 4 KiB, since their tokens travel
+in headers; the front door reads 16 KiB of head in all."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamGrant:

@@ -26,7 +26,7 @@ import trio
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
 from tocsin.server.auth.claims import SUBJECT, Expectations, principal_from_claims
 from tocsin.server.auth.errors import AuthCode, Unauthenticated
-from tocsin.server.auth.principal import SCOPES, Principal
+from tocsin.server.auth.principal import SCOPES, TOKEN_LENGTH_MAX, Principal
 from tocsin.server.auth.verification_key import (
     ASYMMETRIC,
     SYMMETRIC,
@@ -36,10 +36,6 @@ from tocsin.server.auth.verification_key import (
 
 if TYPE_CHECKING:
     from tocsin.server.auth.jwks import KeySet
-
-TOKEN_LENGTH_MAX: Final = 8192
-"""Characters, which are bytes here. Identity providers stay under 4 KiB, since their tokens travel
-in headers; the front door reads 16 KiB of head in all."""
 
 CANDIDATES_MAX: Final = 4
 """A token without `kid` is tried with every key that serves its algorithm. More than this many, and

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 import trio
-from hypercorn.typing import ASGIFramework
 
 from tocsin.actors.delivery.connections import Connections
 from tocsin.actors.runtime.supervisor import Actor, Context
@@ -16,6 +15,9 @@ from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import Upgrade
 from tocsin.server.http.host import HttpHost
 from tocsin.server.http.limits import HttpLimits
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
 
 
 class HttpServing:

@@ -1,4 +1,4 @@
-"""One request on Hypercorn and Quart: judged values go in, events come out.
+"""The lane of Hypercorn and Quart: judged values go in, events come out.
 
 Hypercorn's `HTTPStream` holds the ASGI conversation of one request. Around it stands what
 Hypercorn's own connection does otherwise, without a second parser: the body's pieces are handed on
@@ -8,6 +8,7 @@ as they come, the answer's events become bytes, and the client is watched for it
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
@@ -16,7 +17,9 @@ from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, S
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState
+from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState
+from hypercorn.utils import wrap_app
+from structlog.stdlib import LoggerFactory
 
 from tocsin.server.http.application import Incoming
 from tocsin.server.http.limits import HttpLimits
@@ -33,8 +36,39 @@ _OURS: Final = frozenset((b"connection", b"transfer-encoding", b"date", b"server
 """Headers that this side writes, whatever the application says."""
 
 
+@dataclass(frozen=True, slots=True)
+class AsgiLane:
+    """The application in Hypercorn's wrapping, and what Hypercorn's classes want to be given."""
+
+    app: AppWrapper
+    config: Config
+    context: WorkerContext
+
+    def exchange(
+        self,
+        limits: HttpLimits,
+        wire: Wire,
+        incoming: Incoming,
+        extra: str,
+        must_close: Callable[[], bool],
+        abandoned: Callable[[], bool],
+    ) -> AsgiExchange:
+        """The exchange of one request; the arguments are those of `AsgiExchange`."""
+        return AsgiExchange(self, limits, wire, incoming, extra, must_close, abandoned)
+
+
+def open_lane(app: ASGIFramework) -> AsgiLane:
+    """The lane of *app*."""
+    config = Config()
+    config.accesslog = None
+    # Hypercorn takes no logger but the standard library's.
+    config.errorlog = LoggerFactory()("tocsin.server.http.host")
+    config.include_server_header = False
+    return AsgiLane(wrap_app(app, 0, "asgi"), config, WorkerContext(None))
+
+
 class AsgiExchange:
-    """See the module; `run` it once.
+    """One request; `run` it once.
 
     *must_close* says, when the answer begins, whether the connection ends behind it; *abandoned*,
     whether all of it was cancelled, whereupon Hypercorn would still answer with a 500.
@@ -42,9 +76,7 @@ class AsgiExchange:
 
     def __init__(
         self,
-        app: AppWrapper,
-        config: Config,
-        context: WorkerContext,
+        lane: AsgiLane,
         limits: HttpLimits,
         wire: Wire,
         incoming: Incoming,
@@ -52,9 +84,7 @@ class AsgiExchange:
         must_close: Callable[[], bool],
         abandoned: Callable[[], bool],
     ) -> None:
-        self._app = app
-        self._config = config
-        self._context = context
+        self._lane = lane
         self._limits = limits
         self._wire = wire
         self._incoming = incoming
@@ -83,7 +113,7 @@ class AsgiExchange:
             nursery = tasks._nursery
             assert nursery is not None
             stream = HTTPStream(
-                self._app, self._config, self._context, tasks, False,
+                self._lane.app, self._lane.config, self._lane.context, tasks, False,
                 (self._incoming.address, 0), None, self._heard, _STREAM,
             )  # fmt: skip
             await stream.handle(self._request())

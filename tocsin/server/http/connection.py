@@ -18,13 +18,12 @@ does its end mean that it has gone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from tocsin.server.admission.gate import Admission, LimitReached
 from tocsin.server.http.application import About, Incoming, RequestPlan, Turned
-from tocsin.server.http.asgi_lane import AsgiExchange
 from tocsin.server.http.body import check_coding
 from tocsin.server.http.client_watch import ClientWatch
 from tocsin.server.http.lasting import LastingAnswer
@@ -34,6 +33,9 @@ from tocsin.server.http.shared import Shared
 from tocsin.server.http.upgrade import check_upgrade
 from tocsin.server.http.wire import PeerGone, Wire
 from tocsin.server.request_head import BadHead, RequestHead
+
+if TYPE_CHECKING:
+    from tocsin.server.http.asgi_lane import AsgiExchange
 
 _REFUSED: Final = 400
 """The first of the statuses that say that a request is not answered as it wished."""
@@ -271,10 +273,9 @@ class HttpConnection:
     async def _serve_asgi(self, incoming: Incoming) -> None:
         shared, head = self._shared, incoming.head
         async with shared.entering:
-            pass  # see there
-        self._asgi = asgi = AsgiExchange(
-            shared.app, shared.config, shared.context, self._limits,
-            self.wire, incoming, self._extra,
+            lane = await shared.lane()
+        self._asgi = asgi = lane.exchange(
+            self._limits, self.wire, incoming, self._extra,
             lambda: self._settle(head), lambda: self.scope.cancel_called,
         )  # fmt: skip
         body_bytes_max = incoming.plan.body_bytes_max

@@ -16,20 +16,19 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
-from hypercorn.config import Config
-from hypercorn.typing import ASGIFramework
-from hypercorn.utils import wrap_app
-from structlog.stdlib import LoggerFactory
 
 from tocsin.server.http.application import Application, Turned
 from tocsin.server.http.connection import HttpConnection, Upgrade
 from tocsin.server.http.lifespan import Lifespan, LifespanFailed
 from tocsin.server.http.limits import HttpLimits
 from tocsin.server.http.shared import Shared
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
 
 logger = structlog.get_logger(__name__)
 
@@ -59,13 +58,7 @@ class HttpHost:
         shutdown_timeout: float = SHUTDOWN_TIMEOUT,
         new_request_id: Callable[[], str] | None = None,
     ) -> None:
-        self.shared = Shared(
-            application,
-            limits,
-            wrap_app(app, 0, "asgi"),
-            _config(),
-            new_request_id or _counting_request_ids(),
-        )
+        self.shared = Shared(application, limits, app, new_request_id or _counting_request_ids())
         self._lifespan = Lifespan(app, startup_timeout, shutdown_timeout)
         self._connections: set[HttpConnection] = set()
         self._serving = False
@@ -171,12 +164,3 @@ def _counting_request_ids() -> Callable[[], str]:
     """Names that no other process gives: what is random is asked for once, and then counted on."""
     prefix, count = os.urandom(4).hex(), itertools.count(int.from_bytes(os.urandom(2)))
     return lambda: f"{prefix}{next(count) & 0xFFFF_FFFF:08x}"
-
-
-def _config() -> Config:
-    config = Config()
-    config.accesslog = None
-    # Hypercorn takes no logger but the standard library's.
-    config.errorlog = LoggerFactory()(__name__)
-    config.include_server_header = False
-    return config

@@ -6,11 +6,13 @@ say "failed" in the right words, and raises through the application's own nurser
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import trio
-from hypercorn.typing import ASGIFramework
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
 
 logger = structlog.get_logger(__name__)
 

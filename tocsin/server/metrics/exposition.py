@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -22,10 +21,6 @@ from tocsin.server.metrics.readings import MetricValue, readings
 from tocsin.server.services import Services
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-
-METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-OPENMETRICS: Final = "application/openmetrics-text"
-OPENMETRICS_CONTENT_TYPE: Final = openmetrics.CONTENT_TYPE_LATEST
 
 
 def render_metrics(services: Services) -> bytes:
