@@ -82,12 +82,12 @@ _ALONE_NEVER: Final = ("bus_away", "bus_noisy", "bus_wiped", "deaf", "dark", "ro
 CRASHING: Final = (
     *("UserActor", "UserActor", "NotificationActor", "NotificationActor"),
     *("StorageActor", "StorageWork", "Scheduler", "Topics", "ClusterBridge", "ClusterWork"),
-    *("PresenceActor", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Connection"),
+    *("PresenceActor", "Spooler", "SpoolDrain", "CredentialWatch", "Drainer", "Connection"),
     *("Sinks", "Connector"),
 )
 """The victims of crashes (see `crashes`); a kind with many actors is listed more often."""
 _SELDOM: Final = (
-    *("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Sinks"),
+    *("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "CredentialWatch", "Drainer", "Sinks"),
     "Connector",
 )
 _SELDOM_NTH: Final = 3
