@@ -132,7 +132,8 @@ def test_a_key_is_made_shown_once_and_revoked(browser, credential):
     assert browser.evaluate("document.querySelector('.told code').textContent").startswith("tk_")
     rows = "[...document.querySelectorAll('tr')]"
     row = f"{rows}.find((row) => row.innerText.includes('of the console'))"
-    browser.evaluate(f"confirm = () => true; {row}.querySelector('button').click(); true")
+    browser.evaluate(f"{row}.querySelector('button').click(); true")
+    browser.evaluate("document.querySelector('dialog .yes').click(); true")
     browser.wait_for(f"{row}.innerText.includes('revoked')")
     browser.evaluate("location.hash = '#/keys2'; location.hash = '#/keys'; true")
     browser.wait_for("!document.querySelector('.told code')")

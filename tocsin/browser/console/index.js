@@ -37,12 +37,12 @@ function askForKey(wrong) {
   const form = make(
     "form",
     { class: "sign-in" },
-    make("h1", {}, "Console"),
-    make("p", {}, "An API key with the scope admin; with notify as well, it shows notifications and sends. It is kept in this tab until you close it."),
-    make("pre", {}, make("code", {}, "tocsin key create --scope admin,notify --name console")),
+    make("h1", {}, "Sign in to the console"),
     make("label", {}, "API key or token", input),
-    make("button", {}, "Sign in"),
     ...(wrong ? [failure(new Error(wrong))] : []),
+    make("button", {}, "Sign in"),
+    make("p", { class: "about" }, "A key with the scope admin; with notify as well, it shows notifications and sends. It is kept in this tab until you close it. To make one:"),
+    make("pre", { tabIndex: 0 }, make("code", {}, "tocsin key create --scope admin,notify --name console")),
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -60,11 +60,7 @@ async function route() {
   if (key() === null) return askForKey();
   const [, name = "", id] = location.hash.split("/");
   const page = PAGES.find(([path]) => path === name) ?? PAGES[0];
-  menu.hidden = false;
-  menu.replaceChildren(
-    ...PAGES.map(([path, title]) => make("a", { href: `#/${path}`, ...(path === page[0] ? { "aria-current": "page" } : {}) }, title)),
-    signOutButton(),
-  );
+  showMenu(page[0]);
   menu.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   document.title = `${page[1]} - Tocsin`;
   try {
@@ -81,6 +77,18 @@ async function route() {
   }
 }
 
+/** @param {string} current the path of the page that is shown */
+function showMenu(current) {
+  // Made once: an entry that is made anew takes the focus with it.
+  if (menu.childElementCount === 0) menu.append(...PAGES.map(([path, title]) => make("a", { href: `#/${path}` }, title)), signOutButton());
+  menu.hidden = false;
+  PAGES.forEach(([path], at) => {
+    const entry = menu.children[at];
+    if (path === current) entry?.setAttribute("aria-current", "page");
+    else entry?.removeAttribute("aria-current");
+  });
+}
+
 function signOutButton() {
   const made = make("button", { type: "button" }, "Sign out");
   made.addEventListener("click", () => {
@@ -90,5 +98,10 @@ function signOutButton() {
   return made;
 }
 
-addEventListener("hashchange", route);
+addEventListener("hashchange", () => {
+  // Keyboards and screen readers go on with the page: what had the focus is about to be gone.
+  place.focus({ preventScroll: true });
+  scrollTo(0, 0);
+  void route();
+});
 await route();
