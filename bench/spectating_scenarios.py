@@ -1,4 +1,4 @@
-"""What an operator who looks on costs: the same load with and without one, in turns."""
+"""The cost of a spectator: the same load with and without one, in turns."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def spectator(server: Server) -> AsyncIterator[None]:
 
 
 async def spectating(server: Server) -> list[Row]:
-    """1 000 pushes a second, each acknowledged, with an operator who looks on and without."""
+    """1 000 pushes a second, each acknowledged, with a spectator and without."""
     swarm, pushes = Swarm(server), 0
     names = [f"u{number}" for number in range(_RATE // _TICKS)]
     await swarm.connect([(name, "phone") for name in names])

@@ -45,7 +45,7 @@ header button:hover { color: var(--tocsin-text); }
 .item { position: relative; display: grid; grid-template-columns: 20px 1fr minmax(64px, auto); gap: 0 4px; padding: 12px 12px 12px 8px;
   border-block-end: 1px solid var(--tocsin-line); cursor: default; }
 .item[data-url] { cursor: pointer; }
-.item:hover, .item:focus-within { background: var(--tocsin-hover); }
+.item:is(:hover, :focus-visible, :has(:focus-visible)) { background: var(--tocsin-hover); }
 .dot { inline-size: 8px; block-size: 8px; margin: 6px auto 0; border-radius: 50%; background: transparent; }
 .item[data-unread] .dot { background: var(--tocsin-accent); }
 .item[data-priority="critical"][data-unread] .dot { background: var(--tocsin-badge); }
@@ -56,8 +56,7 @@ header button:hover { color: var(--tocsin-text); }
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 time { grid-area: 1 / 3; text-align: end; color: var(--tocsin-muted); font-size: 12px; white-space: nowrap; line-height: 20px; }
 .actions { grid-area: 1 / 3; place-self: start end; display: flex; margin: -4px -4px -4px 0; opacity: 0; }
-.item:is(:hover, :focus-within) .actions { opacity: 1; }
-.item:is(:hover, :focus-within) time { opacity: 0; }
+.item:is(:hover, :focus-visible, :has(:focus-visible)) { .actions { opacity: 1; } time { opacity: 0; } }
 .actions button { display: grid; place-items: center; inline-size: 32px; block-size: 28px; color: var(--tocsin-muted); }
 .actions button:hover { color: var(--tocsin-text); background: var(--tocsin-line); }
 .actions svg { inline-size: 16px; block-size: 16px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
