@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -46,9 +47,24 @@ def shows(page: Page, text: str) -> None:
 
 
 def letters(server: Server, user: str, status: str = "dead") -> int:
+    return len(listed(server, user, status))
+
+
+def listed(server: Server, user: str, status: str) -> list[dict[str, Any]]:
     query = {"user": user, "status": status}
     answer = server.http.get("/v1/admin/dead-letters", params=query, headers=bearer(ADMIN))
-    return len(answer.json()["dead_letters"])
+    found: list[dict[str, Any]] = answer.json()["dead_letters"]
+    return found
+
+
+def settled(server: Server, user: str, event: str) -> int:
+    """Letters of *user* that have ever been settled so: one that lives again may die again."""
+    count = 0
+    for each in listed(server, user, "all"):
+        path = f"/v1/admin/dead-letters/{each['id']}"
+        history = server.http.get(path, headers=bearer(ADMIN)).json()["history"]
+        count += any(happened["event"] == event for happened in history)
+    return count
 
 
 @pytest.fixture
@@ -125,8 +141,8 @@ def test_letters_are_settled_together_after_a_question_that_says_which(server, c
 
     console.evaluate(press)
     console.evaluate("document.querySelector('dialog .yes').click(); true")
-    settled = {"Replay": "replayed", "Discard": "discarded"}[what]
-    wait_until(lambda: letters(server, dead, settled) == 2)
+    event = {"Replay": "replayed", "Discard": "discarded"}[what]
+    wait_until(lambda: settled(server, dead, event) == 2)
 
 
 def test_the_console_keeps_the_focus_while_events_arrive(server, console, ada):

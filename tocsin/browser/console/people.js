@@ -5,7 +5,7 @@
 import { make } from "../inbox/dom.js";
 import { ask } from "./api.js";
 import { live } from "./live.js";
-import { badge, danger, facts, failure, heading, link, table, withTimes } from "./parts.js";
+import { badge, button, danger, facts, failure, heading, link, table, toNotification, withTimes } from "./parts.js";
 import { ago, count } from "./words.js";
 
 /** @param {string} label @param {string} value @param {(text: string) => void} go */
@@ -24,13 +24,28 @@ const goTo = (text) => {
   location.hash = text;
 };
 
+/** Notifications of a user that are shown. */
+const LATEST_MAX = 10;
+
 /** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [user] */
 export async function showUser(place, signal, user) {
   const title = make("div", {}, heading("Users"));
   place.replaceChildren(title, lookup("User's id", user ?? "", (id) => goTo(`#/users/${encodeURIComponent(id)}`)));
   if (!user) return;
   const at = `/v1/admin/users/${encodeURIComponent(user)}`;
-  const found = await ask(at, { signal });
+  const [found, inbox] = await Promise.all([ask(at, { signal }), ask(`${at}/inbox?state=all&limit=${LATEST_MAX}`, { signal })]);
+  const latest = table(
+    ["notification", "title", "category", "state", "posted", ""],
+    inbox.notifications.map((/** @type {any} */ each) => [
+      toNotification(each.id),
+      each.title,
+      each.category,
+      badge(each.state),
+      ago(each.created_at),
+      make("span", { class: "actions" }, button("Why?", () => tellWhy(each.id))),
+    ]),
+    "Nothing is in this user's inbox.",
+  );
   const devices = table(
     ["device", "where", "last seen", "#acknowledged", "#behind"],
     found.devices.map((/** @type {any} */ each) => [
@@ -45,7 +60,8 @@ export async function showUser(place, signal, user) {
   const answer = make("section", { "aria-live": "polite" });
   const happening = make("section", { class: "live" });
   void live(happening, signal, user);
-  const why = lookup("Notification's id", "", async (id) => {
+  /** @param {string} id */
+  async function tellWhy(id) {
     try {
       const said = await ask(`${at}/explain?notification=${encodeURIComponent(id)}`, { signal });
       answer.replaceChildren(
@@ -56,7 +72,8 @@ export async function showUser(place, signal, user) {
     } catch (error) {
       answer.replaceChildren(failure(error));
     }
-  });
+    answer.scrollIntoView({ block: "nearest" });
+  }
   title.replaceChildren(
     heading(
       user,
@@ -69,8 +86,10 @@ export async function showUser(place, signal, user) {
     make("h2", {}, "Devices"),
     ...(found.presence_known ? [] : [make("p", { class: "unusual" }, "The other nodes cannot be asked who is connected.")]),
     devices,
+    make("h2", {}, inbox.next === null ? "Inbox" : `Inbox: the latest ${LATEST_MAX}`),
+    latest,
     make("h2", {}, "Why does a device not have it?"),
-    why,
+    lookup("Notification's id", "", tellWhy),
     answer,
     happening,
   );
