@@ -3,11 +3,11 @@
  * @module
  */
 import { make } from "../inbox/dom.js";
-import { Refusal, key, signIn, signOut } from "./api.js";
+import { Refusal, Unreachable, key, signIn, signOut } from "./api.js";
 import { showKeys } from "./keys.js";
 import { showActors, showChannels, showConnectors, showLetters, showSend, showSpool, showWebhooks } from "./lists.js";
 import { show as showOverview } from "./overview.js";
-import { failure } from "./parts.js";
+import { failure, heading } from "./parts.js";
 import { showNotification, showUser } from "./people.js";
 
 /** @typedef {(place: HTMLElement, signal: AbortSignal, id?: string) => Promise<void>} Page */
@@ -63,6 +63,8 @@ async function route() {
   showMenu(page[0]);
   menu.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   document.title = `${page[1]} - Tocsin`;
+  if (place.dataset.at !== location.hash) place.replaceChildren();
+  place.dataset.at = location.hash;
   try {
     await page[2](place, signal, id ? decodeURIComponent(id) : undefined);
   } catch (error) {
@@ -71,10 +73,19 @@ async function route() {
       signOut();
       return askForKey(error.message);
     }
-    place.append(failure(error));
-    // The overview is left open for hours: it goes on when the node is back.
-    if (page[0] === "" && !(error instanceof Refusal)) setTimeout(() => signal.aborted || route(), 2000);
+    tellFailure(page[1], failure(error));
+    // A page is left open for hours: it goes on when the node is back.
+    if (error instanceof Unreachable) setTimeout(() => signal.aborted || route(), 2000);
   }
+}
+
+/** Below the title, where it is seen; once, however often it happens. @param {string} title @param {HTMLElement} told */
+function tellFailure(title, told) {
+  const before = place.querySelector(".heading ~ .failure");
+  if (before?.textContent === told.textContent) return;
+  before?.remove();
+  if (place.querySelector(".heading") === null) place.append(heading(title));
+  place.querySelector(".heading")?.after(told);
 }
 
 /** @param {string} current the path of the page that is shown */

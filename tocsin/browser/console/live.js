@@ -3,7 +3,7 @@
  * @module
  */
 import { keepInStep, make } from "../inbox/dom.js";
-import { key } from "./api.js";
+import { key, reach } from "./api.js";
 import { link, toNotification } from "./parts.js";
 import { count, seconds as duration, share } from "./words.js";
 
@@ -31,9 +31,9 @@ export function eventsIn(text) {
   return [events, rest];
 }
 
-/** The stream's events until it ends; rejects as `fetch` does. @param {string} path @param {AbortSignal} signal */
+/** The stream's events until it ends; rejects as `reach`. @param {string} path @param {AbortSignal} signal */
 export async function* streamed(path, signal) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${key() ?? ""}` }, signal, cache: "no-store" });
+  const answer = await reach(path, { headers: { Authorization: `Bearer ${key() ?? ""}` }, signal });
   if (!answer.ok || answer.body === null) throw new Error(`The stream of events is refused (${answer.status}).`);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

@@ -68,6 +68,7 @@ export async function show(place, signal) {
   void live(all, signal);
   /** @type {number[][]} */
   let rows = [];
+  let told = "";
   while (!signal.aborted) {
     const [found, ready] = await Promise.all([
       ask(`/v1/admin/samples?after=${rows.at(-1)?.[0] ?? 0}`, { signal }),
@@ -80,13 +81,25 @@ export async function show(place, signal) {
     const last = rows.at(-1) ?? [];
     const now = Object.fromEntries(found.columns.map((/** @type {string} */ name, /** @type {number} */ index) => [name, last[index] ?? 0]));
     const said = unusual(ready, now);
-    state.replaceChildren(
-      make("p", { class: "line" }, make("strong", {}, found.node), badge(ready.status), ...Object.entries(ready.hops).map(([name, hop]) => make("span", { class: `hop ${hop}` }, `${name} ${hop}`))),
-      ...(said.length ? said.map((text) => make("p", { class: "unusual" }, text)) : [make("p", { class: "well" }, "Nothing unusual.")]),
-    );
+    const word = JSON.stringify([found.node, ready.status, ready.hops, said]);
+    // A screen reader says what is new, and not all of it each second.
+    if (word !== told) tell(state, found.node, ready, said);
+    told = word;
     const span = Math.max(SPAN_MIN, until - (rows[0]?.[0] ?? until));
     const times = rows.map((row) => row[0]);
     CHARTS.forEach(({ column, rate }, at) => panels[at]?.draw(times, series(rows, found.columns.indexOf(column), rate), span));
     await new Promise((go) => setTimeout(go, found.interval * 1000));
   }
+}
+
+/**
+ * @param {HTMLElement} place @param {string} node
+ * @param {{status: string, hops: Record<string, string>}} ready @param {string[]} said what is unusual
+ */
+function tell(place, node, { status, hops }, said) {
+  const states = Object.entries(hops).map(([name, hop]) => make("span", { class: `hop ${hop}` }, `${name} ${hop}`));
+  place.replaceChildren(
+    make("p", { class: "line" }, make("strong", {}, node), badge(status), ...states),
+    ...(said.length > 0 ? said.map((text) => make("p", { class: "unusual" }, text)) : [make("p", { class: "well" }, "Nothing unusual.")]),
+  );
 }
