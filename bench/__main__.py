@@ -27,7 +27,7 @@ OF_ONE_NODE: Final = (
     ),
     *("fan-out-1000", "fan-out-5000", "fan-out-acks-1000", "fan-out-acks-5000", "one-user"),
     *("replay", "memory", "latency", "topic", "inbox-pages", "idle-polls"),
-    *("streams", "polls", "poll-storm", "connects", "first-connects"),
+    *("streams", "polls", "poll-storm", "connects", "first-connects", "spectator"),
 )
 CHECKED: Final = ("posts", "publish", "delivery-500", "fan-out-acks-1000", "batch", "pages")
 """The scenarios that `--check` runs by itself: the hot paths."""

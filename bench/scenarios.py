@@ -18,6 +18,7 @@ from bench import (
     inbox_scenarios,
     ingest_scenarios,
     paced_scenarios,
+    spectating_scenarios,
 )
 from bench.measuring import Cost, Row, notification
 from bench.producing import Producer
@@ -271,6 +272,7 @@ SCENARIOS: dict[str, Scenario] = {
     "paced": Scenario(paced_scenarios.paced),
     "at-once": Scenario(paced_scenarios.at_once),
     "batch": Scenario(paced_scenarios.batch),
+    "spectator": Scenario(spectating_scenarios.spectating),
     **{
         f"ingest-{kind}": Scenario(
             partial(ingest_scenarios.ingest, kind), beside=partial(ingest_scenarios.beside, kind)

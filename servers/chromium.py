@@ -24,6 +24,11 @@ from websockets.sync.client import ClientConnection, connect
 
 NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
 PATIENCE = 60.0
+KEYS = {
+    "Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), " ": (32, " "), "End": (35, ""),
+    "Home": (36, ""), "ArrowUp": (38, ""), "ArrowDown": (40, ""), "Delete": (46, ""),
+}  # fmt: skip
+"""Keys that `Page.press` presses: the code of each in Windows, and the text that it writes."""
 
 
 def find_browser() -> str:
@@ -221,6 +226,19 @@ class Page:
             assert time.monotonic() < deadline, f"waited in vain for {condition}"
             time.sleep(0.05)  # waits for: what the page does in its own time
         return answer
+
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """Press a *key*, one of `KEYS`, as a person does: the browser acts on it by itself."""
+        code, text = KEYS[key]
+        name = "Space" if key == " " else key
+        pressed = {"key": key, "code": name, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
+        written = {"text": text} if text else {}
+        self.tools.ask("Input.dispatchKeyEvent", type="keyDown", **pressed, **written)
+        self.tools.ask("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+    def write(self, text: str) -> None:
+        """Write *text* into what has the focus."""
+        self.tools.ask("Input.insertText", text=text)
 
     def screenshot(self, path: Path) -> None:
         """Write the visible part of the page to *path*, as PNG."""

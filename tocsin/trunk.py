@@ -12,7 +12,7 @@
     escalator       makes sends of plans that are due
     channel-…       one for each channel: carries sends to people
     connections     one temporary actor per socket
-    key-watch       ends the connections of revoked API keys
+    credentials     ends what outlasts its API key or token
     connector-…     one for each table of the settings: takes from a broker, and posts
     drainer         does nothing until the node stops; then says goodbye in batches
 
@@ -80,9 +80,9 @@ from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.auth.key_ring import KeyRing, KeyRingLimits
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import Connectors, ConnectorTerms
+from tocsin.server.credential_watch import CredentialWatch, CredentialWatcher
 from tocsin.server.credentials import key_finder, ticket_taker
 from tocsin.server.ingest.children import connector_children
-from tocsin.server.key_watch import KeyWatch, KeyWatcher
 from tocsin.server.services import Readiness, Services
 from tocsin.settings import Settings
 from tocsin.wiring import ClusterPorts, delivery_settings, edge_settings, upkeep
@@ -159,7 +159,7 @@ class Trunk:
         self._notifications = Notifications(self._storage, self._scheduler, commit, self._timing)
         self._connections = Connections()
         self._connectors = Connectors(connectors)
-        self._key_watch = KeyWatch()
+        self._credential_watch = CredentialWatch()
         self._receipts = ReceiptWatch()
         self._sinks = SinksTable(self._receipts, sinks, self._timing, self.channels.box)
         told = self._users, self._notifications, self.topics, self._neighbours, self._receipts
@@ -184,7 +184,7 @@ class Trunk:
             Child("notifications", partial(self._keep, self._notifications), stopped_by=0.8),
             *self._escalation.children(stopped_by=0.8),
             Child("connections", partial(self._keep, self._connections), stopped_by=0.75),
-            Child("key-watch", self._make_key_watcher, stopped_by=0.75),
+            Child("credentials", self._make_credential_watcher, stopped_by=0.75),
             *doors.http,
             Child("drainer", self._make_drainer, stopped_by=0.6),
             *connector_children(self._connectors, self.services, self._world.random),
@@ -281,7 +281,7 @@ class Trunk:
             connections=self._connections,
             attendance=self._attendance,
             authenticator=self._authenticator(),
-            key_watch=self._key_watch,
+            credential_watch=self._credential_watch,
             readiness=Readiness(),
             snapshot=self._snapshot,
             spooler=None if self._cluster is None else self._cluster.line,
@@ -376,8 +376,8 @@ class Trunk:
             grace=GRACE_MIN,
         )
 
-    def _make_key_watcher(self) -> KeyWatcher:
-        return KeyWatcher(self._storage, self._key_watch)
+    def _make_credential_watcher(self) -> CredentialWatcher:
+        return CredentialWatcher(self._storage, self._credential_watch, self._world.now_ms)
 
     def _make_drainer(self) -> Drainer:
         return Drainer(self._connections, self._world, drain_time=self._settings.drain_time)

@@ -87,14 +87,14 @@ _ALONE_NEVER: Final = (
 CRASHING: Final = (
     *("UserActor", "UserActor", "NotificationActor", "NotificationActor"),
     *("StorageActor", "StorageWork", "Scheduler", "Topics", "ClusterBridge", "ClusterWork"),
-    *("PresenceActor", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Connection"),
+    *("PresenceActor", "Spooler", "SpoolDrain", "CredentialWatch", "Drainer", "Connection"),
     *("Sinks", "Connector"),
 )
 """The victims of crashes (see `crashes`); a kind with many actors is listed more often."""
 CRASHING_CHANNELS: Final = "Escalator", "Channel", "Channel"
 """Further victims where there are channels."""
 _SELDOM: Final = (
-    *("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "KeyWatch", "Drainer", "Sinks"),
+    *("Scheduler", "ClusterWork", "Spooler", "SpoolDrain", "CredentialWatch", "Drainer", "Sinks"),
     *("Connector", "Escalator", "Channel"),
 )
 _SELDOM_NTH: Final = 3

@@ -30,8 +30,8 @@ from tocsin.actors.sinks.keeper import SinksKeeper
 from tocsin.actors.spool.drain import Drain
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
+from tocsin.server.credential_watch import CredentialWatcher
 from tocsin.server.ingest.connector import ConnectorActor
-from tocsin.server.key_watch import KeyWatcher
 from tocsin.server.websocket.session import WebSocketSession
 
 PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
@@ -53,7 +53,7 @@ PLACES: Final[dict[str, tuple[tuple[type, str], ...]]] = {
     "PresenceActor": ((PresenceActor, "_tell"), (PresenceActor, "_release")),
     "Spooler": ((Spooler, "_append"), (Spooler, "_ask_waiting")),
     "SpoolDrain": ((Drain, "_look"), (Drain, "_drain"), (Drain, "_forget")),
-    "KeyWatch": ((KeyWatcher, "_look"),),
+    "CredentialWatch": ((CredentialWatcher, "_look"),),
     "Sinks": ((SinksKeeper, "_look"),),
     "Connector": ((ConnectorActor, "_settle"), (ConnectorActor, "_read_orders")),
     "Escalator": ((Escalator, "_escalate"),),

@@ -25,7 +25,7 @@ from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
 
 NOT_ASKED = (
-    *("users", "connections", "attendance", "authenticator", "key_watch"),
+    *("users", "connections", "attendance", "authenticator", "credential_watch"),
     *("readiness", "snapshot"),
 )
 

@@ -156,7 +156,7 @@ class Played:
             settings=settings,
             readiness=self.readiness,
             connections=nobody,
-            key_watch=nobody,
+            credential_watch=nobody,
             authenticator=SimpleNamespace(known=lambda _: None, from_header=self.identify),
             users=users,
             refusals=self.refusals,

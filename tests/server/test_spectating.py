@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.actors.clock_kit import pass_time
 from tocsin.actors.spectators import SPECTATORS_MAX, WAITING_MAX, Spectators
-from tocsin.persistence.store.commands import NotFound
-from tocsin.protocol.refusal import Refused, refuse
+from tocsin.protocol.refusal import Refused
 from tocsin.protocol.sightings import Sight, Sighted, Sighting
 from tocsin.server.auth.principal import Principal
+from tocsin.server.credential_watch import CredentialWatch
 from tocsin.server.follow.spectating import SpectatorStream, second_of
 
 NOW_MS = 1_764_547_200_000
@@ -33,14 +32,7 @@ class Stage:
         self.spectators = Spectators(lambda sightings: None)
         self.timing = SimpleNamespace(spectators=self.spectators)
         self.readiness = SimpleNamespace(stopping=False)
-        self.now_ms = NOW_MS
-        self.world = SimpleNamespace(now_ms=lambda: self.now_ms)
-        self.key: Any = SimpleNamespace(revoked_at=None)
-
-    async def read(self, query: object) -> Any:
-        if isinstance(self.key, Exception):
-            raise self.key
-        return self.key
+        self.credential_watch = CredentialWatch()
 
     def stream(self, credential: str = "jwt:1", expires_at: float = math.inf) -> SpectatorStream:
         services: Any = self
@@ -111,21 +103,21 @@ async def test_it_ends_with_its_credential(stage, autojump_clock):
         await anext(stream)
         stage.tell()
         assert b"event: second" in await anext(stream)
-        stage.now_ms += 60_000
-        assert b'"code":4401' in await anext(stream)
-
-
-@pytest.mark.parametrize("gone", [NotFound(), SimpleNamespace(revoked_at=1)], ids=["gone", "end"])
-async def test_it_ends_when_its_key_is_revoked(stage, autojump_clock, gone):
-    async with stage.stream("key:abc") as stream:
-        await anext(stream)
-        stage.key = refuse("store_unavailable", "away")
-        await pass_time(3.0)
+        stage.credential_watch.expired(NOW_MS + 59_999)
         stage.tell()
         assert b"event: second" in await anext(stream)
-        stage.key = gone
-        await pass_time(3.0)
+        stage.credential_watch.expired(NOW_MS + 60_000)
         assert b'"code":4401' in await anext(stream)
+
+
+async def test_it_ends_when_its_key_is_revoked(stage, autojump_clock):
+    async with stage.stream("key:abc") as stream:
+        await anext(stream)
+        assert stage.credential_watch.keys() == {"abc"}
+        stage.credential_watch.revoked({"abc"})
+        assert b'"code":4401' in await anext(stream)
+        assert [chunk async for chunk in stream] == []
+    assert stage.credential_watch.keys() == set()
 
 
 async def test_there_are_so_many_and_no_more(stage, autojump_clock):

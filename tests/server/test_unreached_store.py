@@ -12,7 +12,7 @@ from tocsin.server.services import Services
 
 NOT_ASKED = (
     *("settings", "world", "storage", "users", "notifications", "connections", "attendance"),
-    *("authenticator", "readiness", "snapshot", "key_watch"),
+    *("authenticator", "readiness", "snapshot", "credential_watch"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -40,6 +40,20 @@ def environment(
         "TOCSIN_ESCALATIONS": json.dumps(escalations or {}),
         **more,
     }
+
+
+PUSH = [{"after": 0, "channel": "webpush"}]
+"""The plan of a post that is pushed to browsers at once."""
+
+
+def start_webpush(start_server: Callable[..., Server], **settings: object) -> Server:
+    """A node of a test's own, which pushes to a push service on this machine."""
+    variables = environment(
+        {"webpush": {"kind": "webpush"}},
+        TOCSIN_VAPID_PRIVATE_KEY=vapid_key(),
+        TOCSIN_VAPID_CONTACT="mailto:ops@example.org",
+    )
+    return start_server(variables, outbound_allow="127.0.0.0/8", webhook_http="on", **settings)
 
 
 def vapid_key() -> str:

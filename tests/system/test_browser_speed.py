@@ -141,7 +141,7 @@ def test_two_thousand_actors_scroll_at_sixty_frames(console):
         const users = {{ path: "/users", mailbox: {{ waiting: 0, capacity: 64 }}, restarts: 0,
           last_error: null, child_count: {ACTORS}, children }};
         const real = globalThis.fetch;
-        const tree = {{ node: "n", actors: [users] }};
+        const tree = {{ node: "n", nodes: ["n"], actors: [users] }};
         globalThis.fetch = async (path, ...more) =>
           path.startsWith("/v1/admin/actors") ? Response.json(tree) : real(path, ...more);
         location.hash = "#/actors";

@@ -74,6 +74,12 @@ def test_an_operator_sees_that_all_is_well(browser, credential):
     assert browser.evaluate("document.querySelectorAll('canvas').length") == 9
     browser.wait_for("document.querySelector('figure strong').textContent !== '-'")
     assert browser.evaluate("Object.keys(localStorage).length") == 0
+    # What a screen reader has said is not said again with each sample.
+    browser.evaluate("globalThis.had = document.querySelector('.well'); true")
+    asked = "performance.getEntriesByType('resource')"
+    count = f"{asked}.filter(({{ name }}) => name.includes('samples')).length"
+    browser.wait_for(f"{count} >= {browser.evaluate(count) + 3}")
+    assert browser.evaluate("had.isConnected")
 
 
 def test_a_notification_is_found_and_hostile_text_is_text(server, browser, credential, ada):
@@ -111,6 +117,21 @@ def test_every_page_comes_up(browser, credential, page, text):
     assert browser.evaluate("!document.querySelector('.failure')")
 
 
+def test_a_node_that_does_not_answer_is_told_and_the_page_goes_on(browser, credential):
+    sign_in(browser, credential)
+    shows(browser, "Nothing unusual.")
+    lost = "globalThis.real = fetch; fetch = async () => { throw new TypeError('lost') }; true"
+    browser.evaluate(lost)
+    shows(browser, "The node does not answer.")
+    go(browser, "keys")
+    browser.wait_for("document.querySelector('h1')?.textContent === 'Keys'")
+    shows(browser, "The node does not answer.")
+    assert browser.evaluate("document.querySelectorAll('.failure').length") == 1
+    browser.evaluate("fetch = real; true")
+    shows(browser, "Make a key")
+    assert browser.evaluate("!document.querySelector('.failure')")
+
+
 def test_signing_out_forgets_the_key(browser, credential):
     sign_in(browser, credential)
     shows(browser, "Nothing unusual.")
@@ -132,7 +153,8 @@ def test_a_key_is_made_shown_once_and_revoked(browser, credential):
     assert browser.evaluate("document.querySelector('.told code').textContent").startswith("tk_")
     rows = "[...document.querySelectorAll('tr')]"
     row = f"{rows}.find((row) => row.innerText.includes('of the console'))"
-    browser.evaluate(f"confirm = () => true; {row}.querySelector('button').click(); true")
+    browser.evaluate(f"{row}.querySelector('button').click(); true")
+    browser.evaluate("document.querySelector('dialog .yes').click(); true")
     browser.wait_for(f"{row}.innerText.includes('revoked')")
     browser.evaluate("location.hash = '#/keys2'; location.hash = '#/keys'; true")
     browser.wait_for("!document.querySelector('.told code')")

@@ -14,7 +14,7 @@ from servers.node import wait_until
 from servers.push_service import PushService
 from servers.tokens import token
 from tests.system import browser_kit
-from tests.system.channel_kit import as_user, environment, push_service, vapid_key
+from tests.system.channel_kit import PUSH, as_user, push_service, start_webpush
 from tests.system.server_kit import Server
 from tests.system.shop_kit import CONNECTED, Shop, Visitor, page_of
 
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.faults
 chromium = browser_kit.browser
 
 WORKER = "/inbox/worker.js"
-PUSH = [{"after": 0, "channel": "webpush"}]
 BUTTON = "root.querySelector('.push')"
 SUBSCRIBES = """
 let current = null;
@@ -48,17 +47,7 @@ def shop() -> Iterator[Shop]:
 
 @pytest.fixture
 def node(start_server, shop: Shop) -> Server:
-    node: Server = start_server(
-        environment(
-            {"webpush": {"kind": "webpush"}},
-            TOCSIN_VAPID_PRIVATE_KEY=vapid_key(),
-            TOCSIN_VAPID_CONTACT="mailto:ops@example.org",
-        ),
-        outbound_allow="127.0.0.0/8",
-        webhook_http="on",
-        origins=shop.origin,
-    )
-    return node
+    return start_webpush(start_server, origins=shop.origin)
 
 
 @pytest.fixture

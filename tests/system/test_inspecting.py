@@ -65,7 +65,25 @@ def test_it_is_explained_who_has_it_and_who_does_not(
     assert "is sent it when it comes back" in says()["tablet"]
 
 
-@pytest.mark.parametrize("path", ["/v1/admin/samples", "/v1/admin/users/ada"])
+def test_a_users_inbox_is_seen_and_stays_as_it_is(server: Server, producer: Producer, ada: str):
+    read, unseen = producer.post(ada, title="first"), producer.post(ada, title="second")
+    mark = {"state": "read", "ids": [read]}
+    server.http.post("/v1/inbox/mark", json=mark, headers=bearer(token(ada)))
+    for _ in range(2):
+        found = ask(server, f"/v1/admin/users/{ada}/inbox")
+        assert [(each["id"], each["state"]) for each in found["notifications"]] == [
+            *((unseen, "unseen"), (read, "read"))
+        ]
+        assert (found["unread"], found["next"]) == (1, None)
+    first = ask(server, f"/v1/admin/users/{ada}/inbox", limit=1)
+    last = ask(server, f"/v1/admin/users/{ada}/inbox", limit=1, before=first["next"])
+    assert [each["title"] for each in last["notifications"]] == ["first"]
+    assert ask(server, f"/v1/admin/users/{ada}/inbox", state="archived")["notifications"] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/admin/samples", "/v1/admin/users/ada", "/v1/admin/users/ada/inbox"]
+)
 def test_only_operators_may_look(server: Server, path):
     expect_problem(server.http.get(path), 401)
     expect_problem(server.http.get(path, headers=bearer(token("ada"))), 403)

@@ -7,34 +7,16 @@ import pytest
 from servers.node import wait_until
 from servers.push_service import Browser, PushService
 from servers.tokens import bearer, token
-from tests.system.channel_kit import (
-    as_user,
-    environment,
-    push_service,
-    sends,
-    states,
-    vapid_key,
-)
+from tests.system.channel_kit import PUSH, as_user, push_service, sends, start_webpush, states
 from tests.system.producer_kit import Producer, expect_problem
 from tests.system.server_kit import Server, fresh_user
 
 __all__ = ["push_service"]
 
-PUSH = [{"after": 0, "channel": "webpush"}]
-
 
 @pytest.fixture
 def node(start_server) -> Server:
-    node: Server = start_server(
-        environment(
-            {"webpush": {"kind": "webpush"}},
-            TOCSIN_VAPID_PRIVATE_KEY=vapid_key(),
-            TOCSIN_VAPID_CONTACT="mailto:ops@example.org",
-        ),
-        outbound_allow="127.0.0.0/8",
-        webhook_http="on",
-    )
-    return node
+    return start_webpush(start_server)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth.authenticator import Authenticator
 from tocsin.server.connector_status import Connectors
-from tocsin.server.key_watch import KeyWatch
+from tocsin.server.credential_watch import CredentialWatch
 from tocsin.server.turnstile import ANSWERS_MAX, ATTACHING_MAX, AnswerLine, Turnstile
 
 T = TypeVar("T")
@@ -100,7 +100,7 @@ class Services:
     attaching: Turnstile = field(default_factory=lambda: Turnstile(ATTACHING_MAX))
     """The turnstile of streams and long polls on their way in; next, of polls on their way out."""
     answering: AnswerLine = field(default_factory=lambda: AnswerLine(ANSWERS_MAX))
-    key_watch: KeyWatch
+    credential_watch: CredentialWatch
     timing: Timing = field(default_factory=Timing)
     loop: LoopStatus = field(default_factory=LoopStatus)
     samples: Samples = field(default_factory=Samples)

@@ -15,6 +15,9 @@ export class Refusal extends Error {
   }
 }
 
+/** The node did not answer, or the network did not lead there. */
+export class Unreachable extends Error {}
+
 /** @returns {string | null} the key of this tab */
 export const key = () => sessionStorage.getItem(KEPT);
 
@@ -23,7 +26,19 @@ export const signIn = (text) => sessionStorage.setItem(KEPT, text);
 export const signOut = () => sessionStorage.removeItem(KEPT);
 
 /**
- * The answer to a call. Rejects with a `Refusal`, or with what `fetch` rejects with.
+ * As `fetch`, but rejects with `Unreachable`, which says what is the matter.
+ * @param {string} path @param {RequestInit} options
+ */
+export async function reach(path, options) {
+  try {
+    return await fetch(path, { ...options, cache: "no-store" });
+  } catch (error) {
+    throw options.signal?.aborted ? error : new Unreachable("The node does not answer. This page goes on when it does.");
+  }
+}
+
+/**
+ * The answer to a call. Rejects with a `Refusal`, or as `reach`.
  * @param {string} path
  * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options]
  * @returns {Promise<any>}
@@ -33,7 +48,7 @@ export async function ask(path, { method = "GET", body, signal } = {}) {
   const headers = { Authorization: `Bearer ${key() ?? ""}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const sent = body === undefined ? undefined : JSON.stringify(body);
-  const answer = await fetch(path, { method, headers, body: sent, signal, cache: "no-store" });
+  const answer = await reach(path, { method, headers, body: sent, signal });
   const text = await answer.text();
   const read = text ? JSON.parse(text) : null;
   // A node that is not ready says so with 503, and with all that it knows.

@@ -3,11 +3,11 @@
  * @module
  */
 import { make } from "../inbox/dom.js";
-import { Refusal, key, signIn, signOut } from "./api.js";
+import { Refusal, Unreachable, key, signIn, signOut } from "./api.js";
 import { showKeys } from "./keys.js";
 import { showActors, showChannels, showConnectors, showLetters, showSend, showSpool, showWebhooks } from "./lists.js";
 import { show as showOverview } from "./overview.js";
-import { failure } from "./parts.js";
+import { failure, heading } from "./parts.js";
 import { showNotification, showUser } from "./people.js";
 
 /** @typedef {(place: HTMLElement, signal: AbortSignal, id?: string) => Promise<void>} Page */
@@ -37,12 +37,12 @@ function askForKey(wrong) {
   const form = make(
     "form",
     { class: "sign-in" },
-    make("h1", {}, "Console"),
-    make("p", {}, "An API key with the scope admin; with notify as well, it shows notifications and sends. It is kept in this tab until you close it."),
-    make("pre", {}, make("code", {}, "tocsin key create --scope admin,notify --name console")),
+    make("h1", {}, "Sign in to the console"),
     make("label", {}, "API key or token", input),
-    make("button", {}, "Sign in"),
     ...(wrong ? [failure(new Error(wrong))] : []),
+    make("button", {}, "Sign in"),
+    make("p", { class: "about" }, "A key with the scope admin; with notify as well, it shows notifications and sends. It is kept in this tab until you close it. To make one:"),
+    make("pre", { tabIndex: 0 }, make("code", {}, "tocsin key create --scope admin,notify --name console")),
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -60,13 +60,11 @@ async function route() {
   if (key() === null) return askForKey();
   const [, name = "", id] = location.hash.split("/");
   const page = PAGES.find(([path]) => path === name) ?? PAGES[0];
-  menu.hidden = false;
-  menu.replaceChildren(
-    ...PAGES.map(([path, title]) => make("a", { href: `#/${path}`, ...(path === page[0] ? { "aria-current": "page" } : {}) }, title)),
-    signOutButton(),
-  );
+  showMenu(page[0]);
   menu.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   document.title = `${page[1]} - Tocsin`;
+  if (place.dataset.at !== location.hash) place.replaceChildren();
+  place.dataset.at = location.hash;
   try {
     await page[2](place, signal, id ? decodeURIComponent(id) : undefined);
   } catch (error) {
@@ -75,10 +73,31 @@ async function route() {
       signOut();
       return askForKey(error.message);
     }
-    place.append(failure(error));
-    // The overview is left open for hours: it goes on when the node is back.
-    if (page[0] === "" && !(error instanceof Refusal)) setTimeout(() => signal.aborted || route(), 2000);
+    tellFailure(page[1], failure(error));
+    // A page is left open for hours: it goes on when the node is back.
+    if (error instanceof Unreachable) setTimeout(() => signal.aborted || route(), 2000);
   }
+}
+
+/** Below the title, where it is seen; once, however often it happens. @param {string} title @param {HTMLElement} told */
+function tellFailure(title, told) {
+  const before = place.querySelector(".heading ~ .failure");
+  if (before?.textContent === told.textContent) return;
+  before?.remove();
+  if (place.querySelector(".heading") === null) place.append(heading(title));
+  place.querySelector(".heading")?.after(told);
+}
+
+/** @param {string} current the path of the page that is shown */
+function showMenu(current) {
+  // Made once: an entry that is made anew takes the focus with it.
+  if (menu.childElementCount === 0) menu.append(...PAGES.map(([path, title]) => make("a", { href: `#/${path}` }, title)), signOutButton());
+  menu.hidden = false;
+  PAGES.forEach(([path], at) => {
+    const entry = menu.children[at];
+    if (path === current) entry?.setAttribute("aria-current", "page");
+    else entry?.removeAttribute("aria-current");
+  });
 }
 
 function signOutButton() {
@@ -90,5 +109,10 @@ function signOutButton() {
   return made;
 }
 
-addEventListener("hashchange", route);
+addEventListener("hashchange", () => {
+  // Keyboards and screen readers go on with the page: what had the focus is about to be gone.
+  place.focus({ preventScroll: true });
+  scrollTo(0, 0);
+  void route();
+});
 await route();

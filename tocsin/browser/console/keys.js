@@ -4,7 +4,7 @@
  */
 import { make } from "../inbox/dom.js";
 import { ask } from "./api.js";
-import { badge, button, failure, table } from "./parts.js";
+import { badge, danger, failure, heading, table } from "./parts.js";
 import { ago } from "./words.js";
 
 /** @param {HTMLElement} place @param {AbortSignal} signal */
@@ -18,12 +18,12 @@ export async function showKeys(place, signal) {
     ago(each.created_at),
     each.revoked_at === null ? badge("in force") : badge("revoked"),
     each.revoked_at === null
-      ? button("Revoke", async () => (await ask(`/v1/admin/keys/${each.id}`, { method: "DELETE" }), again()), `Revoke the key ${each.name || each.id}, for good? Programs that use it are refused within five seconds.`)
+      ? danger("Revoke", async () => (await ask(`/v1/admin/keys/${each.id}`, { method: "DELETE" }), again()), `Revoke the key ${each.name || each.id}, for good? Programs that use it are refused within five seconds.`)
       : "",
   ]);
   place.replaceChildren(
-    make("h1", {}, "Keys"),
-    make("p", {}, "API keys are for programs that post (notify) or operate (admin). The text of a key is kept nowhere."),
+    heading("Keys"),
+    make("p", { class: "about" }, "API keys are for programs that post (notify) or operate (admin). The text of a key is kept nowhere."),
     form(again),
     table(["key", "for", "scopes", "made", "state", ""], rows, "No API key was made."),
   );

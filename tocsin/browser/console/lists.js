@@ -4,8 +4,8 @@
  */
 import { make } from "../inbox/dom.js";
 import { ask } from "./api.js";
-import { badge, button, facts, link, table } from "./parts.js";
-import { ago, count } from "./words.js";
+import { badge, button, danger, empty, facts, failure, heading, link, table, toNotification } from "./parts.js";
+import { ago, count, counted } from "./words.js";
 
 /** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [user] */
 export async function showLetters(place, signal, user) {
@@ -16,22 +16,22 @@ export async function showLetters(place, signal, user) {
       "span",
       { class: "actions" },
       button("Replay", async () => (await ask(`/v1/admin/dead-letters/${each.id}/replay`, { method: "POST" }), again())),
-      button("Discard", async () => (await ask(`/v1/admin/dead-letters/${each.id}`, { method: "DELETE" }), again()), "Discard this letter? It is delivered to nobody."),
+      danger("Discard", async () => (await ask(`/v1/admin/dead-letters/${each.id}`, { method: "DELETE" }), again()), "Discard this letter? It is delivered to nobody."),
     );
   const rows = found.dead_letters.map((/** @type {any} */ each) => [
     each.user === null ? "–" : link(each.user, `#/users/${encodeURIComponent(each.user)}`),
     each.device ?? each.channel ?? each.webhook ?? each.connector ?? "every device",
-    each.notification === null ? each.place ?? "–" : link(each.notification.slice(0, 8), `#/notifications/${each.notification}`),
+    each.notification === null ? each.place ?? "–" : toNotification(each.notification),
     `${each.cause}: ${each.reason}`,
     count(each.attempts),
     ago(each.dead_at),
     settle(each),
   ]);
   place.replaceChildren(
-    make("h1", {}, "Dead letters"),
-    make("p", {}, "What was sent again and again and never acknowledged, or expired before any device had it."),
-    ...(rows.length > 1 ? [bulk(found.dead_letters, again)] : []),
-    table(["user", "device", "notification", "why", "sent", "since", ""], rows, user ? `No dead letters of ${user}.` : "No dead letters."),
+    heading(user ? `Dead letters of ${user}` : "Dead letters", ...(rows.length > 1 ? bulk(found.dead_letters, again) : [])),
+    make("p", { class: "about" }, "What was sent again and again and never acknowledged, or expired before any device had it."),
+    table(["user", "device", "notification", "why", "#sent", "since", ""], rows, user ? `No dead letters of ${user}.` : "No dead letters."),
+    ...(user ? [make("p", {}, link("Dead letters of all users", "#/letters"))] : []),
     ...(found.next ? [make("p", { class: "nothing" }, "There are more; settle these first, or use the API.")] : []),
   );
 }
@@ -43,7 +43,7 @@ export async function showLetters(place, signal, user) {
 function bulk(letters, again) {
   const users = new Set(letters.map(({ user }) => user ?? "a broker")).size;
   const causes = Object.entries(Object.groupBy(letters, ({ cause }) => cause)).map(([cause, each]) => `${each?.length} by ${cause}`);
-  const what = `${count(letters.length)} letters of ${count(users)} users (${causes.join(", ")})`;
+  const what = `${counted(letters.length, "letter")} of ${counted(users, "user")} (${causes.join(", ")})`;
   const told = make("span", { role: "status" });
   /** @param {(id: number) => Promise<unknown>} settle */
   const each = (settle) => async () => {
@@ -56,13 +56,11 @@ function bulk(letters, again) {
       await again();
     }
   };
-  return make(
-    "p",
-    { class: "actions" },
-    button("Replay all shown", each((id) => ask(`/v1/admin/dead-letters/${id}/replay`, { method: "POST" })), `Replay ${what}? Each is sent to its device again.`),
-    button("Discard all shown", each((id) => ask(`/v1/admin/dead-letters/${id}`, { method: "DELETE" })), `Discard ${what}? They are delivered to nobody.`),
+  return [
     told,
-  );
+    button("Replay all shown", each((id) => ask(`/v1/admin/dead-letters/${id}/replay`, { method: "POST" })), `Replay ${what}? Each is sent to its device again.`),
+    danger("Discard all shown", each((id) => ask(`/v1/admin/dead-letters/${id}`, { method: "DELETE" })), `Discard ${what}? They are delivered to nobody.`),
+  ];
 }
 
 /** @param {HTMLElement} place @param {AbortSignal} signal */
@@ -78,9 +76,9 @@ export async function showConnectors(place, signal) {
     each.reason ?? "",
   ]);
   place.replaceChildren(
-    make("h1", {}, "Connectors"),
-    make("p", {}, `What node ${node} takes from brokers.`),
-    table(["connector", "broker", "state", "taken", "refused", "lag", "why"], rows, "No connector is configured (docs/connectors.md)."),
+    heading("Connectors", button("Refresh", () => showConnectors(place, signal))),
+    make("p", { class: "about" }, `What node ${node} takes from brokers.`),
+    table(["connector", "broker", "state", "#taken", "#refused", "#lag", "why"], rows, "No connector is configured (docs/connectors.md)."),
   );
 }
 
@@ -90,7 +88,7 @@ export async function showSpool(place, signal) {
   const { hops } = await ask("/readyz", { signal });
   if (hops.spool === undefined) {
     const why = "There is no spool, since this node has no Redis: while the store is away, posts are refused with 503.";
-    place.replaceChildren(make("h1", {}, "Spool"), make("p", { class: "nothing" }, why));
+    place.replaceChildren(heading("Spool"), empty(why));
     return;
   }
   const found = await ask("/v1/admin/spool", { signal });
@@ -102,12 +100,12 @@ export async function showSpool(place, signal) {
       "span",
       { class: "actions" },
       button("Try again", async () => (await ask(`/v1/admin/spool/${each.entry}/replay`, { method: "POST" }), again())),
-      button("Discard", async () => (await ask(`/v1/admin/spool/${each.entry}`, { method: "DELETE" }), again()), "Discard this post? It is stored nowhere else."),
+      danger("Discard", async () => (await ask(`/v1/admin/spool/${each.entry}`, { method: "DELETE" }), again()), "Discard this post? It is stored nowhere else."),
     ),
   ]);
   place.replaceChildren(
-    make("h1", {}, "Spool"),
-    make("p", {}, "Posts that were taken while the store was away. They go back to it by themselves."),
+    heading("Spool", button("Refresh", again)),
+    make("p", { class: "about" }, "Posts that were taken while the store was away. They go back to it by themselves."),
     facts([["can be used", found.available ? "yes" : "no"], ["posts that wait", count(found.entries)]]),
     make("h2", {}, "Put aside"),
     table(["entry", "why", "what", ""], rows, "Nothing was put aside."),
@@ -129,9 +127,9 @@ export async function showWebhooks(place, signal) {
     make("span", { class: "actions" }, button("Test", act(each, "test")), each.state === "enabled" ? button("Pause", act(each, "pause")) : button("Enable", act(each, "enable"))),
   ]);
   place.replaceChildren(
-    make("h1", {}, "Webhooks"),
-    make("p", {}, "Where receipts go: delivered, read, expired, dead. A receiver that is away gets them later, in order."),
-    table(["receiver", "state", "behind", ""], rows, "No webhook was made. POST /v1/webhooks makes one."),
+    heading("Webhooks", button("Refresh", again)),
+    make("p", { class: "about" }, "Where receipts go: delivered, read, expired, dead. A receiver that is away gets them later, in order."),
+    table(["receiver", "state", "#behind", ""], rows, "No webhook was made. POST /v1/webhooks makes one."),
   );
 }
 
@@ -147,9 +145,9 @@ export async function showChannels(place, signal) {
     each.last_error ?? "",
   ]);
   place.replaceChildren(
-    make("h1", {}, "Channels"),
-    make("p", {}, `Ways to people when no device answers, as node ${found.node} sees them.`),
-    table(["channel", "kind", "state", "waiting", "sends", "last error"], rows, "No channel is configured (docs/channels.md)."),
+    heading("Channels", button("Refresh", () => showChannels(place, signal))),
+    make("p", { class: "about" }, `Ways to people when no device answers, as node ${found.node} sees them.`),
+    table(["channel", "kind", "state", "#waiting", "sends", "last error"], rows, "No channel is configured (docs/channels.md)."),
   );
 }
 
@@ -158,29 +156,28 @@ export async function showActors(place, signal, node) {
   const found = await ask(`/v1/admin/actors?limit=100${node ? `&node=${encodeURIComponent(node)}` : ""}`, { signal });
   const others = found.nodes.map((/** @type {string} */ each) => make("a", { href: `#/actors/${encodeURIComponent(each)}`, ...(each === found.node ? { "aria-current": "true" } : {}) }, each));
   place.replaceChildren(
-    make("h1", {}, "Actors"),
-    make("p", {}, `The supervision tree of node ${found.node}: messages that wait, restarts, and the last error of each.`),
+    heading("Actors", button("Refresh", () => showActors(place, signal, node))),
+    make("p", { class: "about" }, `The supervision tree of ${found.node}: messages that wait, restarts, and the last error of each.`),
     ...(others.length > 1 ? [make("nav", { class: "choice", "aria-label": "Nodes" }, ...others)] : []),
-    make("ul", { class: "tree" }, ...found.actors.map(branch)),
-    button("Look again", () => showActors(place, signal, node)),
+    make("ul", { class: "tree" }, ...found.actors.map((/** @type {any} */ each) => branch(each, ""))),
   );
 }
 
-/** @param {any} actor @returns {HTMLElement} */
-function branch(actor) {
+/** @param {any} actor @param {string} parent the path of its supervisor @returns {HTMLElement} */
+function branch(actor, parent) {
   const { waiting, capacity } = actor.mailbox;
+  const children = actor.child_count === 0 ? [] : [make("span", { class: "count" }, count(actor.child_count))];
   const line = [
-    make("span", { class: "path" }, actor.path),
-    make("meter", { max: Math.max(1, capacity), value: waiting, title: `${waiting} of ${capacity} messages wait` }),
-    make("span", {}, count(waiting)),
-    ...(actor.restarts ? [badge(`${actor.restarts} restarts`)] : []),
+    make("span", { class: "path" }, actor.path.slice(parent.length), ...children),
+    make("span", { class: "restarts" }, actor.restarts ? badge(counted(actor.restarts, "restart")) : ""),
+    make("meter", { max: Math.max(1, capacity), value: waiting, title: `${waiting} of ${capacity} messages wait`, "aria-label": "Messages that wait" }),
+    make("span", { class: "number" }, count(waiting)),
     ...(actor.last_error ? [make("span", { class: "failure" }, actor.last_error)] : []),
   ];
   if (actor.child_count === 0) return make("li", {}, make("div", { class: "actor" }, ...line));
   const left = actor.child_count - actor.children.length;
-  const children = make("ul", {}, ...actor.children.map(branch), ...(left > 0 ? [make("li", { class: "nothing" }, `and ${count(left)} more`)] : []));
-  const summary = make("summary", { class: "actor" }, ...line, make("span", { class: "nothing" }, `${count(actor.child_count)} children`));
-  return make("li", {}, make("details", {}, summary, children));
+  const inner = make("ul", {}, ...actor.children.map((/** @type {any} */ each) => branch(each, actor.path)), ...(left > 0 ? [make("li", { class: "nothing" }, `and ${count(left)} more`)] : []));
+  return make("li", {}, make("details", {}, make("summary", { class: "actor" }, ...line), inner));
 }
 
 /** @param {HTMLElement} place */
@@ -204,8 +201,8 @@ export async function showSend(place) {
       const sent = await ask("/v1/notifications", { method: "POST", body: { to: { users: [user] }, title, category, ...(body ? { body } : {}) } });
       told.replaceChildren("Sent: ", link("see it travel", `#/notifications/${sent.id}`));
     } catch (error) {
-      told.textContent = error instanceof Error ? error.message : String(error);
+      told.replaceChildren(failure(error));
     }
   });
-  place.replaceChildren(make("h1", {}, "Send"), make("p", {}, "A notification to one user, to see that it arrives. The key needs the scope notify."), form, told);
+  place.replaceChildren(heading("Send"), make("p", { class: "about" }, "A notification to one user, to see that it arrives. The key needs the scope notify."), form, told);
 }

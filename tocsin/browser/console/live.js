@@ -2,9 +2,9 @@
  * What all nodes of the cluster do, second by second: a line for each node, and the latest events.
  * @module
  */
-import { make } from "../inbox/dom.js";
-import { key } from "./api.js";
-import { link } from "./parts.js";
+import { keepInStep, make } from "../inbox/dom.js";
+import { key, reach } from "./api.js";
+import { link, toNotification } from "./parts.js";
 import { count, seconds as duration, share } from "./words.js";
 
 /** Events that are shown. */
@@ -31,9 +31,9 @@ export function eventsIn(text) {
   return [events, rest];
 }
 
-/** The stream's events until it ends; rejects as `fetch` does. @param {string} path @param {AbortSignal} signal */
+/** The stream's events until it ends; rejects as `reach`. @param {string} path @param {AbortSignal} signal */
 export async function* streamed(path, signal) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${key() ?? ""}` }, signal, cache: "no-store" });
+  const answer = await reach(path, { headers: { Authorization: `Bearer ${key() ?? ""}` }, signal });
   if (!answer.ok || answer.body === null) throw new Error(`The stream of events is refused (${answer.status}).`);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -53,23 +53,25 @@ export async function* streamed(path, signal) {
 export async function live(place, signal, user) {
   const rows = make("tbody");
   const heads = ["node", "commits/s", "pushes/s", "acks/s", "resent/s", "sessions", "busy", "lag"];
-  const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads.map((each) => make("th", { scope: "col" }, each)))), rows);
+  const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads.map((each) => make("th", { scope: "col", ...(each === "node" ? {} : { class: "number" }) }, each)))), rows);
   const list = make("ol", { class: "ticker" });
   const note = make("p", { class: "nothing" }, "Waiting for the first second …");
-  place.replaceChildren(...(user === undefined ? [make("h2", {}, "All nodes"), make("div", { class: "wide", tabIndex: 0 }, table)] : []), make("h2", {}, "As it happens"), note, list);
+  place.replaceChildren(...(user === undefined ? [make("h2", {}, "All nodes"), make("div", { class: "wide", tabIndex: 0 }, table)] : []), make("h2", {}, "As it happens ", make("small", {}, "UTC")), note, list);
   /** @type {Map<string, any>} */
   const nodes = new Map();
   /** @type {any[]} */
   let latest = [];
+  let number = 0;
   const path = `/v1/admin/events${user === undefined ? "" : `?user=${encodeURIComponent(user)}`}`;
   while (!signal.aborted) {
     try {
       for await (const [name, said] of streamed(path, signal)) {
         if (name !== "second") continue;
         nodes.set(said.node, { ...said, heard: Date.now() });
-        latest = [...said.events.map((/** @type {any} */ each) => ({ ...each, node: said.node })).reverse(), ...latest].slice(0, EVENTS_MAX);
+        latest = [...said.events.map((/** @type {any} */ each) => ({ ...each, node: said.node, id: String((number += 1)) })).reverse(), ...latest].slice(0, EVENTS_MAX);
         rows.replaceChildren(...[...nodes.values()].sort((one, other) => one.node.localeCompare(other.node)).map(nodeRow));
-        list.replaceChildren(...latest.map(eventLine));
+        // A line that is there already stays, with the focus that it may have.
+        keepInStep(list, latest, ({ id }) => id, (event, before) => before ?? eventLine(event));
         note.textContent = latest.length > 0 ? "" : "Nothing has happened since this page was opened.";
         note.hidden = latest.length > 0;
       }
@@ -86,7 +88,7 @@ export async function live(place, signal, user) {
 function nodeRow({ node, counts, sample, heard }) {
   const isSilent = Date.now() - heard > SILENT;
   const cells = isSilent ? ["silent"] : [...COUNTS.map((each) => count(counts[each] ?? 0)), count(sample.sessions ?? 0), share(sample.busy ?? 0), duration(sample.lag ?? 0)];
-  return make("tr", isSilent ? { class: "silent" } : {}, make("td", {}, make("strong", {}, node)), ...cells.map((each) => make("td", {}, each)));
+  return make("tr", isSilent ? { class: "silent" } : {}, make("td", {}, make("strong", {}, node)), ...cells.map((each) => make("td", { class: "number" }, each)));
 }
 
 /** @param {any} event */
@@ -99,7 +101,7 @@ function eventLine({ at, kind, node, notification, user, device, detail }) {
     make(
       "span",
       { class: "what" },
-      ...(notification ? [link(`…${notification.slice(-8)}`, `#/notifications/${notification}`)] : []),
+      ...(notification ? [toNotification(notification)] : []),
       ...(user ? [" ", link(user, `#/users/${encodeURIComponent(user)}`)] : []),
       ...(device ? [` ${device}`] : []),
       ...(detail ? [` (${detail})`] : []),

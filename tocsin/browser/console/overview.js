@@ -4,9 +4,9 @@
  */
 import { make } from "../inbox/dom.js";
 import { ask } from "./api.js";
-import { draw } from "./chart.js";
+import { Panel } from "./chart.js";
 import { live } from "./live.js";
-import { badge } from "./parts.js";
+import { badge, heading } from "./parts.js";
 import { bytes, count, seconds, share } from "./words.js";
 
 /** Milliseconds that are shown, at most and at least. */
@@ -39,6 +39,7 @@ export function unusual(ready, now) {
   if (ready.hops.store === "lost") said.push(`The store cannot be used${ready.reason ? `: ${ready.reason}` : ""}. Posts ${ready.hops.spool === "ok" ? "are spooled" : "are refused"}.`);
   if (ready.hops.bus === "lost") said.push("This node does not hear the others. Devices get all of it, about a second late.");
   if (ready.hops.spool === "lost") said.push("The spool cannot be used: if the store is lost too, posts are refused.");
+  if (ready.hops.connectors === "lost") said.push("A connector takes nothing from its broker: the page Connectors says why.");
   if (ready.hops.node === "stopping") said.push("This node is stopping: its devices go to the others.");
   if (now.spool > 0) said.push(`${count(now.spool)} posts wait in the spool for the store.`);
   if (now.busy > 0.8) said.push(`The event loop uses ${share(now.busy)} of its core: this node answers late, and another one is due.`);
@@ -62,15 +63,12 @@ export function series(rows, place, rate) {
 export async function show(place, signal) {
   const state = make("section", { class: "state", "aria-live": "polite" });
   const all = make("section", { class: "live" });
-  const charts = CHARTS.map((chart) => {
-    const value = make("strong", {}, "-");
-    const canvas = make("canvas", { role: "img", "aria-label": chart.title });
-    return { chart, value, canvas, card: make("figure", {}, make("figcaption", {}, chart.title, value), canvas) };
-  });
-  place.replaceChildren(make("h1", {}, "Overview"), state, make("div", { class: "charts" }, ...charts.map((each) => each.card)), all);
+  const panels = CHARTS.map(({ title, show, top }) => new Panel(title, show, top));
+  place.replaceChildren(heading("Overview"), state, make("div", { class: "charts" }, ...panels.map(({ element }) => element)), all);
   void live(all, signal);
   /** @type {number[][]} */
   let rows = [];
+  let told = "";
   while (!signal.aborted) {
     const [found, ready] = await Promise.all([
       ask(`/v1/admin/samples?after=${rows.at(-1)?.[0] ?? 0}`, { signal }),
@@ -83,16 +81,25 @@ export async function show(place, signal) {
     const last = rows.at(-1) ?? [];
     const now = Object.fromEntries(found.columns.map((/** @type {string} */ name, /** @type {number} */ index) => [name, last[index] ?? 0]));
     const said = unusual(ready, now);
-    state.replaceChildren(
-      make("p", {}, "Node ", make("strong", {}, found.node), " ", badge(ready.status), ...Object.entries(ready.hops).map(([name, hop]) => make("span", { class: `hop ${hop}` }, `${name} ${hop}`))),
-      ...(said.length ? said.map((text) => make("p", { class: "unusual" }, text)) : [make("p", { class: "well" }, "Nothing unusual.")]),
-    );
+    const word = JSON.stringify([found.node, ready.status, ready.hops, said]);
+    // A screen reader says what is new, and not all of it each second.
+    if (word !== told) tell(state, found.node, ready, said);
+    told = word;
     const span = Math.max(SPAN_MIN, until - (rows[0]?.[0] ?? until));
-    for (const { chart, value, canvas } of charts) {
-      const values = series(rows, found.columns.indexOf(chart.column), chart.rate);
-      value.textContent = chart.show(values.at(-1) ?? 0);
-      draw(canvas, rows.map((row) => row[0]), values, { span, top: chart.top });
-    }
+    const times = rows.map((row) => row[0]);
+    CHARTS.forEach(({ column, rate }, at) => panels[at]?.draw(times, series(rows, found.columns.indexOf(column), rate), span));
     await new Promise((go) => setTimeout(go, found.interval * 1000));
   }
+}
+
+/**
+ * @param {HTMLElement} place @param {string} node
+ * @param {{status: string, hops: Record<string, string>}} ready @param {string[]} said what is unusual
+ */
+function tell(place, node, { status, hops }, said) {
+  const states = Object.entries(hops).map(([name, hop]) => make("span", { class: `hop ${hop}` }, `${name} ${hop}`));
+  place.replaceChildren(
+    make("p", { class: "line" }, make("strong", {}, node), badge(status), ...states),
+    ...(said.length > 0 ? said.map((text) => make("p", { class: "unusual" }, text)) : [make("p", { class: "well" }, "Nothing unusual.")]),
+  );
 }

@@ -5,13 +5,13 @@
 import { make } from "../inbox/dom.js";
 import { ask } from "./api.js";
 import { live } from "./live.js";
-import { badge, button, facts, failure, link, table } from "./parts.js";
+import { badge, button, danger, facts, failure, heading, link, table, toNotification, withTimes } from "./parts.js";
 import { ago, count } from "./words.js";
 
 /** @param {string} label @param {string} value @param {(text: string) => void} go */
 function lookup(label, value, go) {
   const input = make("input", { name: "id", value, required: true, autocomplete: "off", spellcheck: false, "aria-label": label });
-  const form = make("form", { class: "lookup" }, make("label", {}, label, input), make("button", {}, "Look"));
+  const form = make("form", { class: "lookup" }, make("label", {}, label, input), make("button", {}, "Show"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     go(input.value.trim());
@@ -24,14 +24,30 @@ const goTo = (text) => {
   location.hash = text;
 };
 
+/** Notifications of a user that are shown. */
+const LATEST_MAX = 10;
+
 /** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [user] */
 export async function showUser(place, signal, user) {
-  place.replaceChildren(make("h1", {}, "User"), lookup("User's id", user ?? "", (id) => goTo(`#/users/${encodeURIComponent(id)}`)));
+  const title = make("div", {}, heading("Users"));
+  place.replaceChildren(title, lookup("User's id", user ?? "", (id) => goTo(`#/users/${encodeURIComponent(id)}`)));
   if (!user) return;
   const at = `/v1/admin/users/${encodeURIComponent(user)}`;
-  const found = await ask(at, { signal });
+  const [found, inbox] = await Promise.all([ask(at, { signal }), ask(`${at}/inbox?state=all&limit=${LATEST_MAX}`, { signal })]);
+  const latest = table(
+    ["notification", "title", "category", "state", "posted", ""],
+    inbox.notifications.map((/** @type {any} */ each) => [
+      toNotification(each.id),
+      each.title,
+      each.category,
+      badge(each.state),
+      ago(each.created_at),
+      make("span", { class: "actions" }, button("Why?", () => tellWhy(each.id))),
+    ]),
+    "Nothing is in this user's inbox.",
+  );
   const devices = table(
-    ["device", "where", "last seen", "acknowledged", "behind"],
+    ["device", "where", "last seen", "#acknowledged", "#behind"],
     found.devices.map((/** @type {any} */ each) => [
       each.device,
       each.node ? `on ${each.node}, ${ago(each.since)}` : "not connected",
@@ -44,30 +60,38 @@ export async function showUser(place, signal, user) {
   const answer = make("section", { "aria-live": "polite" });
   const happening = make("section", { class: "live" });
   void live(happening, signal, user);
-  const why = lookup("Notification's id", "", async (id) => {
+  /** @param {string} id */
+  async function tellWhy(id) {
     try {
       const said = await ask(`${at}/explain?notification=${encodeURIComponent(id)}`, { signal });
       answer.replaceChildren(
-        make("p", { class: "says" }, said.says),
-        ...said.devices.map((/** @type {any} */ each) => make("p", {}, make("strong", {}, each.device), ": ", each.says)),
-        link("Its life", `#/notifications/${encodeURIComponent(id)}`),
+        make("p", { class: "says" }, ...withTimes(said.says)),
+        ...said.devices.map((/** @type {any} */ each) => make("p", {}, make("strong", {}, each.device), ": ", ...withTimes(each.says))),
+        link("The life of this notification", `#/notifications/${encodeURIComponent(id)}`),
       );
     } catch (error) {
       answer.replaceChildren(failure(error));
     }
-  });
+    answer.scrollIntoView({ block: "nearest" });
+  }
+  title.replaceChildren(
+    heading(
+      user,
+      make("a", { class: "button", href: `#/letters/${encodeURIComponent(user)}` }, "Dead letters"),
+      danger("End all connections", () => ask(`${at}/disconnect`, { method: "POST" }), `End all connections of ${user}? Their clients do not come back by themselves.`),
+    ),
+  );
   place.append(
     facts([["changes in the log", count(found.head)], ["unread", count(found.unread)], ["unseen", count(found.unseen)]]),
     make("h2", {}, "Devices"),
     ...(found.presence_known ? [] : [make("p", { class: "unusual" }, "The other nodes cannot be asked who is connected.")]),
     devices,
+    make("h2", {}, inbox.next === null ? "Inbox" : `Inbox: the latest ${LATEST_MAX}`),
+    latest,
     make("h2", {}, "Why does a device not have it?"),
-    why,
+    lookup("Notification's id", "", tellWhy),
     answer,
-    make("h2", {}, "More"),
-    make("p", {}, link("Dead letters of this user", `#/letters/${encodeURIComponent(user)}`)),
     happening,
-    button("End all connections", () => ask(`${at}/disconnect`, { method: "POST" }), `End all connections of ${user}? Their clients do not come back by themselves.`),
   );
 }
 
@@ -102,7 +126,8 @@ function timeline(notification, deliveries) {
 
 /** @param {HTMLElement} place @param {AbortSignal} signal @param {string} [id] */
 export async function showNotification(place, signal, id) {
-  place.replaceChildren(make("h1", {}, "Notification"), lookup("Its id", id ?? "", (text) => goTo(`#/notifications/${encodeURIComponent(text)}`)));
+  const title = make("div", {}, heading("Notifications"));
+  place.replaceChildren(title, lookup("Notification's id", id ?? "", (text) => goTo(`#/notifications/${encodeURIComponent(text)}`)));
   if (!id) return;
   const at = `/v1/notifications/${encodeURIComponent(id)}`;
   const [found, ledger] = await Promise.all([ask(at, { signal }), ask(`${at}/deliveries?limit=200`, { signal })]);
@@ -123,15 +148,14 @@ export async function showNotification(place, signal, id) {
     ago(each.first_sent_at),
     each.acknowledged_at ? ago(each.acknowledged_at) : (each.reason ?? ""),
   ]);
+  title.replaceChildren(heading(found.title, danger("Withdraw", async () => (await ask(at, { method: "DELETE" }), showNotification(place, signal, id)), "Withdraw it from all devices?")));
   place.append(
-    make("h2", {}, found.title),
-    make("p", {}, badge(found.state), ` ${found.category} · ${found.priority} · revision ${found.revision} · posted ${ago(found.created_at)}`),
+    make("p", { class: "line" }, badge(found.state), ` ${found.category} · ${found.priority} · revision ${found.revision} · posted ${ago(found.created_at)}`),
     funnel,
     make("h2", {}, "Timeline"),
     timeline(found, ledger.deliveries),
     make("h2", {}, "Ledger"),
-    table(["user", "device", "outcome", "sent", "first", "acknowledged"], rows, "No device was sent it yet."),
+    table(["user", "device", "outcome", "#sent", "first", "acknowledged"], rows, "No device was sent it yet."),
     ...(ledger.next ? [make("p", { class: "nothing" }, "There is more; the API has all of it.")] : []),
-    button("Withdraw", async () => (await ask(at, { method: "DELETE" }), showNotification(place, signal, id)), "Withdraw it from all devices?"),
   );
 }

@@ -11,6 +11,8 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 /** @param {number} value */
 export const count = (value) => (Math.abs(value) < 10000 ? number.format(value) : compact.format(value));
+/** How many of what, as in "1 letter". @param {number} value @param {string} one @param {string} [many] */
+export const counted = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 /** @param {number} value bytes */
 export const bytes = (value) => `${number.format(value / 2 ** 20)} MiB`;
 /** @param {number} value a share from 0 to 1 */

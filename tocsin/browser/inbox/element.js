@@ -12,6 +12,7 @@ import { Rows } from "./rows.js";
 import { textsOf } from "./texts.js";
 
 const BELL = "M12 2a2 2 0 0 0-2 2v.6A6.5 6.5 0 0 0 5.5 11v5L4 18.5V20h16v-1.5L18.5 16v-5A6.5 6.5 0 0 0 14 4.6V4a2 2 0 0 0-2-2Zm-2.5 19a2.5 2.5 0 0 0 5 0Z";
+const CHECKS = "M2.5 12.5l4.5 4.5L16 7.5M11.5 15.5L13 17l9-9.5";
 const GEAR = "M4 7h9M17 7h3M4 17h3M11 17h9M13 4.5v5M7 14.5v5";
 /** The greatest number that the badge shows. */
 const SHOWN_MAX = 99;
@@ -31,6 +32,8 @@ export class TocsinInbox extends HTMLElement {
   /** Whether the element made its client, and closes it. */ #owns = false;
   #onlyUnread = false;
   #isLoading = false;
+  /** What a person is told that did not work, for a while. */ #failure = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #failureTimer;
   /** @type {(() => void)[]} */ #stops = [];
   #texts = textsOf("en");
   #look = new CSSStyleSheet();
@@ -120,14 +123,15 @@ export class TocsinInbox extends HTMLElement {
   #bell = make("button", { class: "bell", part: "bell", type: "button" }, icon(BELL), this.#badge);
   #list = make("ul", { class: "list", role: "list" });
   #rows = new Rows(this.#list, (/** @type {Notification} */ each, before) => this.#item.render(each, before));
-  #empty = make("p", { class: "note" });
+  #nothing = make("p");
+  #empty = make("div", { class: "note" }, icon(BELL), this.#nothing);
   #status = make("span");
   #retry = make("button", { type: "button", hidden: true });
   #footer = make("footer", { role: "status", hidden: true }, this.#status, this.#retry);
   #aloud = make("div", { class: "aloud", role: "status" });
   #all = make("button", { type: "button" });
   #unread = make("button", { type: "button" });
-  #markAll = make("button", { type: "button", class: "mark-all" }, "✓");
+  #markAll = make("button", { type: "button", class: "mark-all" }, icon(CHECKS));
   #gear = make("button", { type: "button", class: "gear" }, icon(GEAR));
   #heading = make("h2");
   #panel = make(
@@ -144,7 +148,7 @@ export class TocsinInbox extends HTMLElement {
   /** @param {string} lang */
   #draw(lang) {
     const texts = this.#texts;
-    this.#item = new Item(lang, texts, { mark: (state, id) => void this.#mark(state, id), open: (each) => this.#open(each) });
+    this.#item = new Item(lang, texts, { mark: (state, id) => void (state === "archived" ? this.#archive(id) : this.#mark(state, id)), open: (each) => this.#open(each) });
     this.#heading.textContent = texts.title;
     this.#panel.setAttribute("aria-label", texts.title);
     this.#all.textContent = texts.all;
@@ -164,7 +168,7 @@ export class TocsinInbox extends HTMLElement {
     this.#unread.onclick = () => this.#filter(true);
     this.#markAll.onclick = () => void this.#try(this.#tocsin?.markAll());
     this.#retry.onclick = () => this.#tocsin?.connect();
-    this.#list.onkeydown = (event) => this.#archive(event);
+    this.#list.onkeydown = ({ key }) => void (key === "Delete" && this.#archive(this.#current?.id));
     this.#list.onscroll = () => {
       this.#rows.scrolled();
       void this.#loadMore();
@@ -183,9 +187,12 @@ export class TocsinInbox extends HTMLElement {
     this.#markAll.hidden = unread === 0;
     if (this.#isOpen) {
       const shown = this.#shown(snapshot);
-      this.#rows.show(shown);
+      const hadFocus = this.#hasFocus;
+      this.#list.hidden = shown.length === 0;
       this.#empty.hidden = shown.length > 0;
-      this.#empty.textContent = !loaded ? this.#texts.loading : this.#onlyUnread ? this.#texts.emptyUnread : this.#texts.empty;
+      this.#rows.show(shown);
+      if (hadFocus && this.#list.hidden) this.#all.focus();
+      this.#nothing.textContent = loaded ? (this.#onlyUnread ? this.#texts.emptyUnread : this.#texts.empty) : this.#trouble ? "" : this.#texts.loading;
     }
     this.dispatchEvent(new CustomEvent("change", { detail: snapshot }));
   }
@@ -195,15 +202,20 @@ export class TocsinInbox extends HTMLElement {
     return this.#onlyUnread ? notifications.filter(({ state }) => state !== "read") : notifications;
   }
 
+  /** Why new ones do not come, or come late; "" if they do. */
+  get #trouble() {
+    const { phase, store, bus } = this.#tocsin?.state ?? {};
+    if (phase === "stopped") return this.#texts.stopped;
+    if (phase === "waiting") return this.#texts.offline;
+    return phase === "connected" && (store !== "ok" || bus !== "ok") ? this.#texts.late : "";
+  }
+
   #showState() {
-    const state = this.#tocsin?.state;
-    if (state === undefined) return;
-    const { phase, store, bus } = state;
-    const isLate = store !== "ok" || bus !== "ok";
-    const text = phase === "stopped" ? this.#texts.stopped : phase === "waiting" ? this.#texts.offline : isLate ? this.#texts.late : "";
+    const text = this.#failure || this.#trouble;
     this.#status.textContent = text;
     this.#footer.hidden = text === "";
-    this.#retry.hidden = phase !== "stopped";
+    this.#retry.hidden = this.#tocsin?.state.phase !== "stopped";
+    if (this.#isOpen && this.#tocsin !== null) this.#show(this.#tocsin.inbox.current);
   }
 
   // --- What a person does ------------------------------------------------------------------------
@@ -216,6 +228,8 @@ export class TocsinInbox extends HTMLElement {
   #toggled(isOpen) {
     this.#bell.setAttribute("aria-expanded", String(isOpen));
     void this.#prefer(false);
+    const { activeElement } = /** @type {ShadowRoot} */ (this.shadowRoot);
+    if (!isOpen && this.#panel.contains(activeElement)) this.#bell.focus();
     if (!isOpen || this.#tocsin === null) return;
     const { bottom, right, left } = this.#bell.getBoundingClientRect();
     const width = this.#panel.offsetWidth;
@@ -241,6 +255,7 @@ export class TocsinInbox extends HTMLElement {
   /** @param {boolean} onlyUnread */
   #filter(onlyUnread) {
     this.#onlyUnread = onlyUnread;
+    void this.#prefer(false);
     this.#all.setAttribute("aria-pressed", String(!onlyUnread));
     this.#unread.setAttribute("aria-pressed", String(onlyUnread));
     if (this.#tocsin !== null) this.#show(this.#tocsin.inbox.current);
@@ -269,9 +284,13 @@ export class TocsinInbox extends HTMLElement {
   }
 
   #failed() {
-    this.#status.textContent = this.#texts.failed;
-    this.#footer.hidden = false;
-    setTimeout(() => this.#showState(), FAILURE_SHOWN);
+    this.#failure = this.#texts.failed;
+    this.#showState();
+    clearTimeout(this.#failureTimer);
+    this.#failureTimer = setTimeout(() => {
+      this.#failure = "";
+      this.#showState();
+    }, FAILURE_SHOWN);
   }
 
   async #loadMore() {
@@ -282,12 +301,22 @@ export class TocsinInbox extends HTMLElement {
     this.#isLoading = false;
   }
 
-  /** Delete archives; the row behind it is the next. @param {KeyboardEvent} event */
-  #archive(event) {
+  /** The notification that keys act on. */
+  get #current() {
+    return this.#tocsin === null ? undefined : this.#shown(this.#tocsin.inbox.current)[this.#rows.at];
+  }
+
+  /** Whether the focus is in the list. */
+  get #hasFocus() {
+    return this.#list.contains(/** @type {ShadowRoot} */ (this.shadowRoot).activeElement);
+  }
+
+  /** Archive a notification; the focus goes to the one behind it. @param {string | undefined} id */
+  #archive(id) {
+    if (id === undefined) return;
     const { at } = this.#rows;
-    const { id } = this.#tocsin === null ? {} : (this.#shown(this.#tocsin.inbox.current)[at] ?? {});
-    if (event.key !== "Delete" || id === undefined) return;
+    const hadFocus = this.#hasFocus;
     void this.#mark("archived", id);
-    this.#rows.focus(at);
+    if (hadFocus) this.#rows.focus(at);
   }
 }

@@ -42,25 +42,25 @@ header button:hover { color: var(--tocsin-text); }
 .list { flex: 1; min-block-size: 120px; margin: 0; padding: 0; overflow-y: auto; overscroll-behavior: contain; list-style: none; }
 .list::before { content: ""; display: block; block-size: var(--before, 0); }
 .list::after { content: ""; display: block; block-size: var(--after, 0); }
-.item { position: relative; display: grid; grid-template-columns: 20px 1fr auto; gap: 0 4px; padding: 12px 12px 12px 8px;
+.item { position: relative; display: grid; grid-template-columns: 20px 1fr minmax(64px, auto); gap: 0 4px; padding: 12px 12px 12px 8px;
   border-block-end: 1px solid var(--tocsin-line); cursor: default; }
 .item[data-url] { cursor: pointer; }
-.item:hover, .item:focus-within { background: var(--tocsin-hover); }
+.item:is(:hover, :focus-visible, :has(:focus-visible)) { background: var(--tocsin-hover); }
 .dot { inline-size: 8px; block-size: 8px; margin: 6px auto 0; border-radius: 50%; background: transparent; }
 .item[data-unread] .dot { background: var(--tocsin-accent); }
 .item[data-priority="critical"][data-unread] .dot { background: var(--tocsin-badge); }
 .name, .body { unicode-bidi: plaintext; text-align: start; }
-.name { overflow-wrap: anywhere; }
+.name { grid-area: 1 / 2; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 .item[data-unread] .name { font-weight: 600; }
-.body { grid-column: 2 / 4; margin: 2px 0 0; color: var(--tocsin-muted); overflow-wrap: anywhere; white-space: pre-line;
+.body { grid-area: 2 / 2 / 3 / 4; margin: 2px 0 0; color: var(--tocsin-muted); overflow-wrap: anywhere; white-space: pre-line;
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
-time { color: var(--tocsin-muted); font-size: 12px; white-space: nowrap; line-height: 20px; }
-.actions { position: absolute; inset-block-start: 6px; inset-inline-end: 8px; display: flex; opacity: 0; background: var(--tocsin-hover); border-radius: 8px; }
-.item:hover .actions, .item:focus-within .actions { opacity: 1; }
+time { grid-area: 1 / 3; text-align: end; color: var(--tocsin-muted); font-size: 12px; white-space: nowrap; line-height: 20px; }
+.actions { grid-area: 1 / 3; place-self: start end; display: flex; margin: -4px -4px -4px 0; opacity: 0; }
+.item:is(:hover, :focus-visible, :has(:focus-visible)) { .actions { opacity: 1; } time { opacity: 0; } }
 .actions button { display: grid; place-items: center; inline-size: 32px; block-size: 28px; color: var(--tocsin-muted); }
 .actions button:hover { color: var(--tocsin-text); background: var(--tocsin-line); }
 .actions svg { inline-size: 16px; block-size: 16px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
-.gear svg { inline-size: 16px; block-size: 16px; display: block; fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; }
+:is(.gear, .mark-all) svg { inline-size: 16px; block-size: 16px; display: block; fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; }
 .panel[data-preferences] :is(.list, .note) { display: none; }
 .preferences { padding: 16px; overflow-y: auto; min-block-size: 160px; }
 .preferences fieldset { margin: 0; padding: 0; border: 0; }
@@ -80,7 +80,9 @@ time { color: var(--tocsin-muted); font-size: 12px; white-space: nowrap; line-he
 .preferences [type=checkbox]:checked { background-color: var(--tocsin-accent); background-position: 16px 0; }
 .preferences input:focus-visible { outline-offset: 2px; }
 .hint { margin: 12px 0 0; color: var(--tocsin-muted); font-size: 12px; }
-.note { margin: 0; padding: 40px 16px; text-align: center; color: var(--tocsin-muted); }
+.note { display: grid; place-items: center; align-content: center; gap: 12px; min-block-size: 200px; padding: 24px 16px; text-align: center; color: var(--tocsin-muted); }
+.note svg { inline-size: 32px; block-size: 32px; fill: currentColor; opacity: .35; }
+.note p { margin: 0; }
 footer { display: flex; align-items: center; gap: 8px; padding: 8px 16px; font-size: 13px; color: var(--tocsin-muted);
   background: var(--tocsin-hover); border-block-start: 1px solid var(--tocsin-line); }
 footer button { padding: 2px 8px; color: var(--tocsin-accent); font-weight: 600; }
@@ -89,7 +91,9 @@ footer button { padding: 2px 8px; color: var(--tocsin-accent); font-weight: 600;
 @media (max-width: 480px) {
   header button { padding-inline: 8px; }
   .panel { inset: auto 0 0 0 !important; inline-size: 100vw; max-block-size: 85vh; border-radius: var(--tocsin-radius) var(--tocsin-radius) 0 0; border-inline: 0; border-block-end: 0; }
-  .actions { opacity: 1; position: static; grid-column: 2 / 4; justify-self: start; background: none; margin-block-start: 6px; }
+  .actions { opacity: 1; grid-area: 3 / 2; justify-self: start; margin: 6px 0 -4px -8px; }
+  .item time { opacity: 1 !important; }
+  .actions button { inline-size: 40px; block-size: 36px; }
 }
 @media (prefers-reduced-motion: no-preference) {
   .panel:popover-open { animation: open 120ms ease-out; }

@@ -102,6 +102,8 @@ export class PreferencesForm {
   /** @param {boolean} isShown quiet hours are for the channels: without one there is nothing to keep quiet */
   #drawQuiet(isShown) {
     this.#quiet.hidden = !isShown;
+    this.#quiet.replaceChildren();
+    if (!isShown) return;
     const { quiet } = this.#preferences;
     const box = make("input", { type: "checkbox", role: "switch", checked: !!quiet });
     const [from, to] = /** @type {const} */ (["from", "to"]).map((end) => make("input", { type: "time", required: true, value: (quiet ?? NIGHT)[end], disabled: !quiet, "aria-label": this.#texts[end] }));

@@ -3,7 +3,7 @@
  * Rows have any height: it is measured when a row is shown, and guessed until then. What is not
  * there stands before and after them as empty space: `--before` and `--after`, in `look.js`.
  *
- * One row is in the order of the tabulator. Arrows, Home and End go from row to row, and the list
+ * One row, with its buttons, is in the order of the tabulator. Arrows, Home and End go from row to row, and the list
  * itself takes the focus of a row that is scrolled out of view.
  * @module
  */
@@ -91,7 +91,13 @@ export class Rows {
   /** @param {string | undefined} id */
   #becomeCurrent(id) {
     this.#current = id;
-    for (const row of this.#list.children) /** @type {HTMLElement} */ (row).tabIndex = /** @type {HTMLElement} */ (row).dataset.key === id ? 0 : -1;
+    for (const each of this.#list.children) {
+      const row = /** @type {HTMLElement} */ (each);
+      const tabIndex = row.dataset.key === id ? 0 : -1;
+      if (row.tabIndex === tabIndex) continue;
+      row.tabIndex = tabIndex;
+      for (const button of row.querySelectorAll("button")) button.tabIndex = tabIndex;
+    }
   }
 
   /** @param {string} id */

@@ -69,17 +69,8 @@ async def list_inbox(call: Call[InboxQuery, None]) -> Answer:
 
     A page also ends at a quarter of `outbound_bytes_max` in content; one item always fits.
     """
-    query = InboxPage(
-        user=call.user,
-        states=_STATES[given(call.query.state)],
-        category=given(call.query.category),
-        limit=call.query.limit,
-        before=given(call.query.before),
-        now_ms=call.now_ms,
-        bytes_max=call.services.settings.outbound_bytes_max // 4,
-    )
-    page = await read_inbox(call.services, query)
-    body = msgspec.json.encode(_list(page, call.services.status.epoch))
+    page = await read_inbox(call.services, inbox_page(call, call.user))
+    body = msgspec.json.encode(inbox_list(page, call.services.status.epoch))
     tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if has_tag(call.headers["If-None-Match"], tag):
@@ -115,7 +106,21 @@ async def mark(call: Call[UrlQuery, MarkRequest]) -> Answer:
     return Answer(await mark_inbox(call.services, call.user, call.body))
 
 
-def _list(page: Inbox, epoch: str) -> answers.InboxList:
+def inbox_page(call: Call[InboxQuery, None], user: str) -> InboxPage:
+    """The page of *user*'s inbox that *call* asks for."""
+    return InboxPage(
+        user=user,
+        states=_STATES[given(call.query.state)],
+        category=given(call.query.category),
+        limit=call.query.limit,
+        before=given(call.query.before),
+        now_ms=call.now_ms,
+        bytes_max=call.services.settings.outbound_bytes_max // 4,
+    )
+
+
+def inbox_list(page: Inbox, epoch: str) -> answers.InboxList:
+    """*page* as it goes over the wire."""
     return answers.InboxList(
         notifications=[answers.written(_view(item)) for item in page.items],
         next=str(page.items[-1].created_sequence) if page.more else None,

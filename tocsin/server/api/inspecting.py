@@ -21,7 +21,9 @@ from tocsin.persistence.store.queries import (
 )
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import inspecting_answers as answers
+from tocsin.server.api.answers import InboxList
 from tocsin.server.api.explaining import Facts, explain, explain_device
+from tocsin.server.api.inbox import InboxQuery, inbox_list, inbox_page
 from tocsin.server.api.operation import Answer, Call, Caller, Operations, UrlQuery
 from tocsin.server.decoding import NotificationId
 from tocsin.server.metrics.process import resident_memory
@@ -127,6 +129,19 @@ def _seen(device: DeviceInfo, head: int, connected: Connected | None) -> answers
         node=None if connected is None else connected.node,
         since=None if connected is None else to_rfc3339(connected.since),
     )
+
+
+@operations.define(
+    *("GET", "/v1/admin/users/{user}/inbox", "Show a user's inbox to an operator"),
+    caller=Caller.ADMIN,
+    query=InboxQuery,
+    answers={200: InboxList},
+)
+async def show_users_inbox(call: Call[InboxQuery, None], user: str) -> Answer:
+    """As `/v1/inbox` shows it to the user, and nothing of it is changed: entries of topics that no
+    device of the user has asked for yet are not in it."""
+    page = await call.services.read(inbox_page(call, user))
+    return Answer(inbox_list(page, call.services.status.epoch))
 
 
 class ExplainQuery(UrlQuery, frozen=True, kw_only=True):

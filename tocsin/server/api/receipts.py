@@ -101,7 +101,12 @@ async def poll_receipts(call: Call[ReceiptsQuery, None]) -> Answer:
     services, query = call.services, call.query
     check_running(services)
     reader = await _reader(call, given(query.cursor), given(query.kinds))
-    page = await reader.wait(min(query.wait, services.settings.poll_wait_max), query.limit)
+    permit = services.credential_watch.enter(call.principal)
+    try:
+        wait = min(query.wait, services.settings.poll_wait_max)
+        page = await reader.wait(wait, query.limit, permit)
+    finally:
+        services.credential_watch.closed(permit)
     listed: Any = views(page, services.epoch)
     reason = None if reader.reset is None else str(reader.reset)
     answer = ReceiptList(
@@ -131,7 +136,7 @@ async def stream_receipts(call: Call[ReceiptStreamQuery, None]) -> Streamed:
     text = last or given(call.query.cursor)
     reader = await _reader(call, text, given(call.query.kinds))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Streamed(ReceiptStream(reader), headers)
+    return Streamed(ReceiptStream(reader, call.principal), headers)
 
 
 async def _reader(call: Call[Any, Any], text: str | None, kinds: str | None) -> Any:

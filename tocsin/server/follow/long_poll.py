@@ -18,7 +18,7 @@ from tocsin.actors.delivery.messages import Arrived
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.refusal import Refused, refusal_for
 from tocsin.server.attachment import arrive, leave, rest
-from tocsin.server.auth.errors import AuthCode, Unauthenticated
+from tocsin.server.credential_watch import ended_credential
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.services import Services
 
@@ -76,9 +76,5 @@ def _is_goodbye(outlet: PollOutlet) -> bool:
 
 def _refused(closing: Closing, after: float, detail: str) -> Refused:
     if closing is Closing.UNAUTHENTICATED:
-        # Only this carries the challenge that a 401 must have. Which of the two it is, is the first
-        # word of the goodbye that other transports say.
-        if detail.startswith(AuthCode.KEY_REVOKED):
-            return Unauthenticated("The API key has been revoked.", AuthCode.KEY_REVOKED)
-        return Unauthenticated("The token has expired.", AuthCode.TOKEN_EXPIRED)
+        return ended_credential(detail)
     return Refused(refusal_for(closing, after=max(after, closing.after)))

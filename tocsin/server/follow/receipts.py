@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -21,17 +20,16 @@ from tocsin.protocol.closing import Closing
 from tocsin.protocol.cursor import Cursor, ResetReason
 from tocsin.protocol.receipts import ANSWERS, Filter, receipt_fields
 from tocsin.protocol.refusal import Refused
-from tocsin.server.follow.sse_events import COMMENT, event, goodbye, retry
+from tocsin.server.auth.principal import Principal
+from tocsin.server.credential_watch import Permit
+from tocsin.server.follow.event_stream import EventStream
+from tocsin.server.follow.sse_events import event
 from tocsin.server.services import Services
 
 _NOTED_FOR: Final = 3600.0
 """Seconds after which a reader is noted again: often enough for any `receipt_retention`."""
-_SILENCE_MAX: Final = 20.0
-"""Seconds of silence on a stream before a comment: less than the 25 that the contract says."""
 _PAGE: Final = 100
 """Receipts in one chunk of a stream."""
-_RETRY: Final = 2.0
-"""Seconds before an EventSource comes back that heard no goodbye."""
 
 
 @dataclass(slots=True)
@@ -59,10 +57,15 @@ class ReceiptReader:
         self.cursor = Cursor(services.epoch, page.through)
         return page
 
-    async def wait(self, seconds: float, limit: int) -> ReceiptPage:
-        """The next receipts, waiting for the first; an empty page after *seconds*."""
+    async def wait(self, seconds: float, limit: int, permit: Permit | None = None) -> ReceiptPage:
+        """The next receipts, waiting for the first; an empty page after *seconds*.
+
+        Raises `Refused`, and `Unauthenticated` when *permit* is taken back.
+        """
         deadline = trio.current_time() + seconds
         while True:
+            if permit is not None:
+                permit.check()
             page = await self.page(limit)
             left = deadline - trio.current_time()
             if page.receipts or self.reset is not None or left <= 0:
@@ -100,51 +103,21 @@ def views(page: ReceiptPage, epoch: str) -> list[Mapping[str, Any]]:
     return [receipt_fields(each, epoch) for each in page.receipts]
 
 
-class ReceiptStream:
-    """The events of one reader, for ever: the body of a response that lasts."""
+class ReceiptStream(EventStream):
+    """The events of one reader."""
 
-    def __init__(self, reader: ReceiptReader) -> None:
+    def __init__(self, reader: ReceiptReader, principal: Principal) -> None:
+        super().__init__(reader.services, principal)
         self._reader = reader
-        self._begun = self._ended = False
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        """Nothing is held that would have to be given back."""
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """The next chunk; to be asked for it means that the last one was taken by the socket."""
-        if self._ended:
-            raise StopAsyncIteration
-        if not self._begun:
-            self._begun = True
-            return retry(_RETRY) + COMMENT
-        try:
-            return await self._next()
-        except Refused:
-            self._ended = True
-            return goodbye(Closing.STORE_UNAVAILABLE, Closing.STORE_UNAVAILABLE.after)
-
-    async def _next(self) -> bytes:
+    async def gather(self, seconds: float) -> bytes:
+        """The next receipts; a goodbye where the store is away."""
         reader = self._reader
-        deadline = trio.current_time() + _SILENCE_MAX
-        while trio.current_time() < deadline:
-            if reader.services.readiness.stopping:
-                self._ended = True
-                return goodbye(Closing.DRAINING, Closing.DRAINING.after)
-            page = await reader.wait(1.0, _PAGE)
-            if page.receipts or reader.reset is not None:
-                return self._events(page)
-        return COMMENT
+        try:
+            page = await reader.wait(seconds, _PAGE)
+        except Refused:
+            return self.end(Closing.STORE_UNAVAILABLE)
+        return self._events(page) if page.receipts or reader.reset is not None else b""
 
     def _events(self, page: ReceiptPage) -> bytes:
         reader, chunks = self._reader, []

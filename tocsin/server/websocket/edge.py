@@ -199,7 +199,7 @@ class WebSocketEdge:
             if greeted is None:
                 return
             principal, hello = greeted
-            self._services.key_watch.belongs(outlet, principal)
+            self._services.credential_watch.belongs(outlet, principal)
             conversation.admit(self._pace_of(principal), self._services.settings.frame_bytes_max)
             session = WebSocketSession(
                 *(outlet, principal, self._services, self._publishing, nursery, self._marking),
@@ -225,7 +225,7 @@ class WebSocketEdge:
         finally:
             outlet.leave_place()
             self._services.connections.closed(outlet.connection)
-            self._services.key_watch.closed(outlet.connection)
+            self._services.credential_watch.closed(outlet)
 
     async def _greet(
         self, conversation: Conversation, credentials: Credentials, codec: Codec

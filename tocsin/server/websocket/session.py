@@ -190,7 +190,7 @@ class WebSocketSession:
             if principal.user != self._user:
                 raise Ended(Closing.FORBIDDEN, "The newer token is another user's.")
             self._principal = principal
-            self._services.key_watch.belongs(self._outlet, principal)
+            self._services.credential_watch.belongs(self._outlet, principal)
             if self._user is not None:
                 self._tell_user(Refreshed(self._outlet.connection, expiry_ms(principal)))
         except Refused as refused:
