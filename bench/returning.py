@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass
 from bench.swarm import Peer, Swarm
 
 _DEADLINE = 120.0
+"""Seconds for each line of the crowd: thousands connect before the first."""
 _RETRY_DELAY = 0.5
 """Seconds after an attempt that failed, at least; at most twice as many, by chance."""
 

@@ -24,6 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 
 NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
 PATIENCE = 60.0
+"""Seconds to wait for the browser or a page: the machine may be busy."""
 
 
 def find_browser() -> str:

@@ -14,6 +14,7 @@ from simulation.clients.requests import PATIENCE
 from simulation.world.history import RequestStory
 
 _NEVER: Final = frozenset({400, 401, 403, 405, 413, 422, 500, 502, 504})
+"""Statuses that no request of the simulation deserves."""
 _AFTERMATH: Final = 15.0
 """Seconds after a trouble in which it may still cause refusals and silence."""
 _REFUSING: Final = (

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 
 import pytest
 
+from release.tree import source_files
 from tests.house.source import (
     CLIENT,
     FOLDERS,
@@ -135,6 +136,12 @@ def test_tools_see_the_product_and_no_tests():
     )
 
 
+def test_no_folder_with_python_stands_beside_the_rules():
+    folders = {each.parts[0] for each in source_files() if each.suffix == ".py"}
+    refuse(folders - set(FOLDERS), "Say in `source.FOLDERS` that it is ours")
+    refuse(set(FOLDERS) - {"tocsin", "tests"} - set(TOOLS), "Say in `TOOLS` what it may import")
+
+
 def test_only_the_commands_use_the_client_s_package():
     refuse(
         (
@@ -200,6 +207,12 @@ def test_relative_imports_are_resolved():
         "tocsin.actors.b",
         "tocsin.protocol",
     ]
+
+
+def test_an_import_by_name_is_seen():
+    tree = ast.parse('importlib.import_module("tocsin.server.http")\nf("tocsin.node")')
+
+    assert list(imports(tree, package="tocsin")) == [(1, "tocsin.server.http")]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def forget_user(user: str, yes: bool, server: Server) -> None:
 
 @dataclass
 class _Found:
-    """What names the user: in the database, and in Redis if there is one."""
+    """The rows that name the user: in the database, and in Redis if there is one."""
 
     named: Named
     in_redis: dict[str, int] = field(default_factory=dict)

@@ -122,8 +122,8 @@ def default_device(hostname: str) -> str:
 
 
 async def _refusal(url: str, token: str) -> str:
-    """What the server says of *token* to a request: more than fits the end of a WebSocket, such as
-    where the keys and secrets are that it knows. Empty if it says nothing."""
+    """The words of the server on *token*, as it answers a request: more than fits the end of a
+    WebSocket, such as where the keys and secrets are that it knows. Empty if there are none."""
     try:
         await ask(url, token, Call("GET", "/v1/me/devices", "ask", "subscribe"))
     except CallFailed as refused:

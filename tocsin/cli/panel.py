@@ -1,4 +1,4 @@
-"""What commands for operators have at hand: a server, and how to ask it for one kind of thing."""
+"""The panel of an operator's command: a server, and the calls about one kind of thing there."""
 
 from __future__ import annotations
 

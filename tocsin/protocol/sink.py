@@ -113,7 +113,7 @@ Verdict = BatchTaken | ReceiverTrouble | BatchRefused | ReceiverGone
 
 
 def judge(answer: OutboundAnswer | OutboundFailed, now_ms: int) -> Verdict:
-    """What an answer, or that there is none, says of the batch and of the receiver."""
+    """The verdict on a batch and its receiver, by the answer or because there is none."""
     if isinstance(answer, OutboundFailed):
         return ReceiverTrouble(answer.reason)
     status, reason = answer.status, f"status_{answer.status}"

@@ -2,10 +2,10 @@
 
 As many are claimed as can be carried well within their lease, even if every carrier hangs for as
 long as it may; and where carriers are quick, as many as take about a second, because a claim costs
-much the same for one as for hundreds. What waited so long for its turn that its lease could run out
-under the carrier is given back. A send is settled when its carrier has answered. If the node dies
-between the two, another node carries the send once more when the lease is over: once-ish, and the
-receiver can tell.
+much the same for one as for hundreds. A send that waited so long for its turn that its lease could
+run out under the carrier is given back. A send is settled when its carrier has answered. If the
+node dies between the two, another node carries the send once more when the lease is over: once-ish,
+and the receiver can tell.
 """
 
 from __future__ import annotations

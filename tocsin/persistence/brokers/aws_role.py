@@ -214,7 +214,7 @@ async def _answer(
 
 
 def _told(answer: bytes) -> str:
-    """What an answer, JSON or XML, says of an error."""
+    """The code and message of an error in an answer, JSON or XML; empty if it has none."""
     text = answer.decode(errors="replace")
     if text.lstrip().startswith("<"):
         return f"{_found(text, 'Code')}: {_found(text, 'Message')}"

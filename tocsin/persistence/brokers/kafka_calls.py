@@ -46,8 +46,8 @@ class KafkaBrokers:
     ca_file: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """What a client of aiokafka is made with. Raises `SourceRefused` for a *ca_file* that
-        cannot be read.
+        """The arguments of a client of aiokafka. Raises `SourceRefused` for a *ca_file* that cannot
+        be read.
         """
         options: dict[str, Any] = {
             "bootstrap_servers": list(self.servers),

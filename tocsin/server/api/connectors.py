@@ -85,8 +85,8 @@ async def resume_connector(call: Call[UrlQuery, None], connector: str) -> Answer
 )
 async def skip_message(call: Call[UrlQuery, SkipRequest], connector: str) -> Answer:
     """For a record of Kafka that stops its partition (`refused`), because it is damaged or packed
-    in an unknown way. Nothing is kept of it. What can be read and not stored becomes a dead letter
-    by itself, and needs no skipping.
+    in an unknown way. Nothing is kept of it. A message that can be read and not stored becomes a
+    dead letter by itself, and needs no skipping.
     """
     orders = await _orders(call, connector)
     place = call.body.place

@@ -1,4 +1,4 @@
-"""What the nodes of the cluster do, for an operator who looks on."""
+"""The events of the nodes of a cluster, for an operator who looks on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BUFFERING = Header("X-Accel-Buffering", "`no`: proxies are to hand on at once."
 
 
 class EventsQuery(UrlQuery, frozen=True, kw_only=True):
-    """Whose events; absent, a sample of all."""
+    """The user whose events are wanted; absent, a sample of all."""
 
     user: UserId | UnsetType = UNSET
 

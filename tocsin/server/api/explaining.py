@@ -16,7 +16,7 @@ from tocsin.protocol.values import to_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one notification and one user.
+    """The facts about one notification and one user.
 
     *view* is `None` for a notification that is not known, *item* for one that is not in the user's
     inbox; *connected* is `None` if the other nodes cannot be asked.

@@ -1,4 +1,4 @@
-"""What the console shows that no other call tells: samples of a node, a user, and explanations."""
+"""Calls for the console alone: samples of a node, a user, and explanations."""
 
 from __future__ import annotations
 

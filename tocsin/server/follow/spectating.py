@@ -1,4 +1,4 @@
-"""What all nodes do, as a stream of events for an operator.
+"""The acts of all nodes, as a stream of events for an operator.
 
 The stream ends with its credential: when that expires, or within some seconds of a key's
 revocation, which the stream looks up itself, since no device stands behind it.
@@ -112,7 +112,7 @@ class SpectatorStream:
 
 
 def second_of(node: str, sighted: Sighted) -> Mapping[str, Any]:
-    """What *node* told of a second, as it goes over the wire."""
+    """The account of a second by *node*, as it goes over the wire."""
     return {
         "node": node,
         "at": to_rfc3339(sighted.at),

@@ -300,7 +300,7 @@ class ConnectorActor(TableWorker):
             return
         if not {state, connector.state} <= _QUIET:
             level = logger.info if state in _QUIET or not reason else logger.warning
-            level("connector " + state, connector=self._terms.name, reason=reason)
+            level("connector changed", connector=self._terms.name, state=state, reason=reason)
         connector.state, connector.reason = state, reason
         connector.since = self._services.world.now_ms()
 
