@@ -17,8 +17,6 @@ from tocsin.cli.groups import CommandGroup
 from tocsin.cli.trouble import as_typed, typed_program
 from tocsin.settings.setting import SettingsError
 
-__all__ = ["COMMANDS", "main"]
-
 # name: (module:attribute, what it does)
 COMMANDS = {
     "serve": ("tocsin.cli.serve:serve", "Run the server."),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Final
 
 import click
 
 from tocsin.cli.groups import CommandGroup
-from tocsin.cli.reaching import Server, server_options
+from tocsin.cli.panel import Panel, panel_options
 from tocsin.cli.tables import table
-from tocsin.client.channels import ListedChannel, read_channels
+from tocsin.client.channels import ChannelCalls, ListedChannel
 
-_TOKEN_USER: Final = "operator"
-_TOKEN_LIFETIME: Final = 60.0
-"""Seconds: longer than one call takes, and of no use to a thief afterwards."""
 _HEADINGS: Final = ("NAME", "KIND", "STATE", "WAITING", "OUTCOMES", "LAST ERROR")
 
 
@@ -24,13 +20,10 @@ def channel() -> None:
 
 
 @channel.command("list")
-@server_options("An API key or token with the scope admin.")
-def list_channels(server: Server) -> None:
+@panel_options(ChannelCalls)
+def list_channels(panel: Panel[ChannelCalls]) -> None:
     """List the channels of a node: whether each works, and what became of its sends."""
-    minter = server.minter()
-    token = server.credential(minter, _TOKEN_USER, {"admin"}, _TOKEN_LIFETIME)
-    work = functools.partial(read_channels, server.url, token)
-    found = server.run(work, "Not listed", minter).channels
+    found = panel.ask("Not listed", panel.calls.list).channels
     if not found:
         click.echo("There are none: no channels are set.", err=True)
         return

@@ -9,7 +9,7 @@ import click
 from tocsin.cli.groups import CommandGroup
 from tocsin.cli.panel import Panel, TableName, panel_options
 from tocsin.cli.tables import table
-from tocsin.client.connectors import Connections, ConnectorShown
+from tocsin.client.connectors import ConnectorCalls, ConnectorShown
 
 _HEADINGS: Final = (
     *("NAME", "KIND", "STATE", "LAG", "TAKEN", "ACCEPTED", "REPLAYED", "REFUSED", "REASON"),
@@ -26,8 +26,8 @@ def connector() -> None:
 
 
 @connector.command("list")
-@panel_options(Connections)
-def list_connectors(panel: Panel[Connections]) -> None:
+@panel_options(ConnectorCalls)
+def list_connectors(panel: Panel[ConnectorCalls]) -> None:
     """List the connectors, as the node that answers sees them."""
     shown = panel.ask("Not listed", panel.calls.list)
     if not shown.connectors:
@@ -38,8 +38,8 @@ def list_connectors(panel: Panel[Connections]) -> None:
 
 @connector.command()
 @click.argument("name", type=TableName("connector"))
-@panel_options(Connections)
-def pause(panel: Panel[Connections], name: str) -> None:
+@panel_options(ConnectorCalls)
+def pause(panel: Panel[ConnectorCalls], name: str) -> None:
     """Have the connector take nothing more, on all nodes, until it is resumed."""
     panel.ask(f"{name} is not paused", panel.calls.pause, name)
     click.echo(f"{name} is paused.")
@@ -47,8 +47,8 @@ def pause(panel: Panel[Connections], name: str) -> None:
 
 @connector.command()
 @click.argument("name", type=TableName("connector"))
-@panel_options(Connections)
-def resume(panel: Panel[Connections], name: str) -> None:
+@panel_options(ConnectorCalls)
+def resume(panel: Panel[ConnectorCalls], name: str) -> None:
     """Have a paused connector go on."""
     panel.ask(f"{name} is not resumed", panel.calls.resume, name)
     click.echo(f"{name} goes on.")
@@ -57,8 +57,8 @@ def resume(panel: Panel[Connections], name: str) -> None:
 @connector.command()
 @click.argument("name", type=TableName("connector"))
 @click.argument("place")
-@panel_options(Connections)
-def skip(panel: Panel[Connections], name: str, place: str) -> None:
+@panel_options(ConnectorCalls)
+def skip(panel: Panel[ConnectorCalls], name: str, place: str) -> None:
     """Pass over the record at PLACE (topic/partition/offset), which cannot be read."""
     panel.ask(f"{place} is not skipped", panel.calls.skip, name, place)
     click.echo(f"{name} passes over {place}.")

@@ -5,26 +5,17 @@ Over the HTTP API of a running server, because the server delivers a letter that
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 import msgspec
 
-from tocsin.cli.credentials import Minter
 from tocsin.cli.groups import CommandGroup
+from tocsin.cli.panel import Panel, panel_options
 from tocsin.cli.parameters import UserName
-from tocsin.cli.reaching import Server, server_options
 from tocsin.cli.tables import table
-from tocsin.client.dead_letters import DeadLetters, Letter
+from tocsin.client.dead_letters import DeadLetterCalls, Letter
 
-T = TypeVar("T")
-
-_TOKEN_USER: Final = "operator"
-_TOKEN_LIFETIME: Final = 60.0
-"""Seconds: longer than one call takes, and of no use to a thief afterwards."""
 _HEADINGS: Final = ("ID", "DEAD", "USER", "DEVICE", "NOTIFICATION", "CAUSE", "ATTEMPTS", "STATUS")
 
 
@@ -35,34 +26,9 @@ def dead_letters() -> None:
     A dead letter is a notification that a device did not acknowledge however often it was sent, or
     that expired before any device had it; a message that a connector took from a broker and that
     can never be stored; a send on a channel that was given up; or a receipt that the receiver of a
-    webhook refused. Without --token, a token is made with the secret of the
-    server, which has to be on this machine.
+    webhook refused. Without --token, a token is made with the secret of the server, which has to be
+    on this machine.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """The dead letters of a server, and how to ask for them."""
-
-    server: Server
-    minter: Minter | None
-    letters: DeadLetters
-
-    def ask(self, wrong: str, work: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        """Do *work*; raises `Trouble`, which begins with *wrong*."""
-        return self.server.run(functools.partial(work, *arguments), wrong, self.minter)
-
-
-def desk_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that say which server; it receives `desk`."""
-
-    @functools.wraps(command)
-    def run(server: Server, **parameters: Any) -> None:
-        minter = server.minter()
-        token = server.credential(minter, _TOKEN_USER, {"admin"}, _TOKEN_LIFETIME)
-        command(Desk(server, minter, DeadLetters(server.url, token)), **parameters)
-
-    return server_options("An API key or token with the scope admin.")(run)
 
 
 @dead_letters.command("list")
@@ -84,11 +50,11 @@ def desk_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--notification", metavar="id", help="Only those of this notification.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
 @click.option("--before", type=click.IntRange(1), metavar="ID", help="Go on from this one.")
-@desk_options
-def list_letters(desk: Desk, **query: object) -> None:
+@panel_options(DeadLetterCalls)
+def list_letters(panel: Panel[DeadLetterCalls], **query: object) -> None:
     """List dead letters, the newest first."""
     given = {name: str(value) for name, value in query.items() if value is not None}
-    page = desk.ask("Not listed", desk.letters.page, given)
+    page = panel.ask("Not listed", panel.calls.page, given)
     if not page.dead_letters:
         click.echo("There are none.", err=True)
         return
@@ -99,30 +65,30 @@ def list_letters(desk: Desk, **query: object) -> None:
 
 @dead_letters.command()
 @click.argument("id", type=click.IntRange(1))
-@desk_options
-def show(desk: Desk, id: int) -> None:  # noqa: A002 (what the person calls it)
+@panel_options(DeadLetterCalls)
+def show(panel: Panel[DeadLetterCalls], id: int) -> None:  # noqa: A002 (what the person calls it)
     """Show the dead letter with this ID, its history and its notification, as JSON."""
-    found = desk.ask("Not shown", desk.letters.show, id)
+    found = panel.ask("Not shown", panel.calls.show, id)
     click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
 
 
 @dead_letters.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(1))
-@desk_options
-def replay(desk: Desk, ids: tuple[int, ...]) -> None:
+@panel_options(DeadLetterCalls)
+def replay(panel: Panel[DeadLetterCalls], ids: tuple[int, ...]) -> None:
     """Deliver the dead letters with these IDs once more."""
     for each in ids:
-        desk.ask(f"{each} is not replayed", desk.letters.replay, each)
+        panel.ask(f"{each} is not replayed", panel.calls.replay, each)
         click.echo(f"{each} is on its way again.")
 
 
 @dead_letters.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(1))
-@desk_options
-def discard(desk: Desk, ids: tuple[int, ...]) -> None:
+@panel_options(DeadLetterCalls)
+def discard(panel: Panel[DeadLetterCalls], ids: tuple[int, ...]) -> None:
     """Settle the dead letters with these IDs without delivery; again is no error."""
     for each in ids:
-        desk.ask(f"{each} is not discarded", desk.letters.discard, each)
+        panel.ask(f"{each} is not discarded", panel.calls.discard, each)
         click.echo(f"{each} is discarded.")
 
 

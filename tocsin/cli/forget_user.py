@@ -15,6 +15,7 @@ import click
 from tocsin.cli.auditing import audit_command
 from tocsin.cli.databases import settings_and_name, troubles
 from tocsin.cli.locks import running_server
+from tocsin.cli.panel import open_panel
 from tocsin.cli.parameters import UserName
 from tocsin.cli.reaching import Server, server_options
 from tocsin.cli.stores import open_as_it_is, run_with_store
@@ -131,11 +132,9 @@ def _is_served(settings: Settings) -> bool:
 
 def _disconnect(server: Server, user: str) -> None:
     path = f"/v1/admin/users/{quote(user, safe='')}/disconnect"
-    minter = server.minter()
-    token = server.credential(minter, "operator", {"admin"}, 60.0)
+    panel = open_panel(server, lambda url, token: partial(ask, url, token))
     call = Call("POST", path, "disconnect", "admin")
-    wrong = "Nothing was removed: a server runs, and"
-    server.run(partial(ask, server.url, token, call), wrong, minter)
+    panel.ask("Nothing was removed: a server runs, and", panel.calls, call)
 
 
 async def _look(settings: Settings, person: Person) -> Named:

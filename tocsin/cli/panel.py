@@ -50,19 +50,22 @@ class Panel(Generic[C]):
         return self.server.run(functools.partial(work, *arguments), wrong, self.minter)
 
 
+def open_panel(server: Server, calls: Callable[[str, str], C]) -> Panel[C]:
+    """The panel of *server*, whose calls *calls* makes of its URL and an operator's token."""
+    minter = server.minter()
+    token = server.credential(minter, _TOKEN_USER, {"admin"}, _TOKEN_LIFETIME)
+    return Panel(server, minter, calls(server.url, token))
+
+
 def panel_options(
     calls: Callable[[str, str], C],
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options that say which server; it receives `panel`, whose calls *calls*
-    makes of the server's URL and a token.
-    """
+    """Gives a command the options that say which server; it receives `panel`: see `open_panel`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(server: Server, **parameters: Any) -> None:
-            minter = server.minter()
-            token = server.credential(minter, _TOKEN_USER, {"admin"}, _TOKEN_LIFETIME)
-            command(Panel(server, minter, calls(server.url, token)), **parameters)
+            command(open_panel(server, calls), **parameters)
 
         return server_options("An API key or token with the scope admin.")(run)
 

@@ -140,11 +140,11 @@ class Workers:
             return
         delay = worker.history.next_delay(time.monotonic(), random.random())
         if code == REFUSED or delay is None:
-            logger.error("a worker cannot be kept", worker=worker.settings.node, code=code)
+            logger.error("worker keeps failing", worker=worker.settings.node, code=code)
             self._code = 1
             self._stop()
             return
-        logger.warning("a worker ended", worker=worker.settings.node, code=code, again_after=delay)
+        logger.warning("worker ended", worker=worker.settings.node, code=code, again_after=delay)
         worker.due = time.monotonic() + delay
 
     # --- All of them -----------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class Workers:
         for worker in self._running():
             assert worker.pid is not None
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
-                logger.error("a worker does not end", worker=worker.settings.node)
+                logger.error("worker killed", worker=worker.settings.node)
                 os.kill(worker.pid, signal.SIGKILL)
                 os.waitpid(worker.pid, 0)
                 self._ended(worker, signal.SIGKILL)

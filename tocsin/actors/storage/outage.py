@@ -54,7 +54,7 @@ class Outage:
         """One transaction failed with *error*, and the store is there."""
         self._setbacks += 1
         self._status.statistics.failures += 1
-        logger.warning("a transaction was lost", error=str(error))
+        logger.warning("transaction lost", error=str(error))
 
     def failed(self, error: StoreUnavailable, now: float) -> None:
         """The store is away: choose the next probe, the first of them at once."""
