@@ -14,6 +14,7 @@ from aiokafka import errors
 from aiokafka.conn import create_conn
 
 from tocsin.persistence.brokers.tls import tls_of
+from tocsin.persistence.brokers.wording import described
 from tocsin.persistence.source import SourceAway, SourceRefused
 
 T = TypeVar("T")
@@ -143,8 +144,3 @@ async def answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options
     except (errors.KafkaError, OSError) as error:
         raise SourceAway(described(error)) from error
     return answer
-
-
-def described(error: BaseException) -> str:
-    """*error* in a line of bounded length."""
-    return f"{type(error).__name__}: {str(error)[:200]}"

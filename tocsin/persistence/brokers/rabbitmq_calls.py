@@ -13,6 +13,7 @@ import trio_asyncio
 
 from tocsin.persistence.brokers.loops import connector_loop
 from tocsin.persistence.brokers.tls import tls_of
+from tocsin.persistence.brokers.wording import described
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import SourceAway, SourceRefused
 
@@ -83,8 +84,3 @@ _REFUSALS: Final = (
     aiormq.exceptions.ChannelPreconditionFailed,
 )
 """Errors that an operator has to mend."""
-
-
-def described(error: BaseException) -> str:
-    """*error* in a line, without the address, which may have a password in it."""
-    return f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__
