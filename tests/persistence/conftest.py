@@ -3,16 +3,18 @@ what joins nodes, of each kind."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import redis
 import trio
 
 from servers.postgres import in_thread
 from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase, SqliteFile
 from tests.persistence.desk_kit import Desk
-from tests.persistence.services_kit import MemoryService, RedisService, Service
+from tests.persistence.services_kit import MemoryService, RedisService, Service, opened
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
+from tocsin.persistence.bus import Bus
 from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 
 
@@ -77,3 +79,25 @@ async def service(request) -> AsyncIterator[Service]:
         service = RedisService(request.getfixturevalue("redis_url"))
     async with service.running():
         yield service
+
+
+@pytest.fixture
+async def ann(service) -> AsyncIterator[Bus]:
+    """The bus of one node."""
+    async with opened(service.bus("node-a")) as bus:
+        yield bus
+
+
+@pytest.fixture
+async def ben(service) -> AsyncIterator[Bus]:
+    """The bus of another node."""
+    async with opened(service.bus("node-b")) as bus:
+        yield bus
+
+
+@pytest.fixture
+def intruder(redis_url) -> Iterator[redis.Redis]:
+    """A program that writes into Redis what no node would."""
+    client = redis.Redis.from_url(redis_url)
+    yield client
+    client.close()
