@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import aiormq
 import trio
 import trio_asyncio
 
-from tocsin.persistence.brokers.loops import connector_loop
+from tocsin.persistence.brokers.loops import close_in_order, connector_loop
 from tocsin.persistence.brokers.tls import tls_of
 from tocsin.persistence.brokers.wording import described
 from tocsin.persistence.loop_faults import LoopFaults
@@ -49,8 +49,7 @@ async def open_channel(
             assert isinstance(channel, aiormq.Channel)
             yield channel
         finally:
-            with trio.move_on_after(_CLOSE_TIMEOUT, shield=True), suppress(Exception):
-                await trio_asyncio.aio_as_trio(connection.close)()
+            await close_in_order(connection.close, _CLOSE_TIMEOUT)
 
 
 async def answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
