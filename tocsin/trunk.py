@@ -52,9 +52,8 @@ from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.publishing.scheduler import (
     Scheduler,
     SchedulerMessage,
-    StoreBack,
     expire_due,
-    tell_scheduler,
+    tell_store_changed,
     tell_times,
 )
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
@@ -239,14 +238,24 @@ class Trunk:
         return _Cluster(ports, state, attendance, line)
 
     def _watch_health(self) -> None:
-        """Have the tables told, in this order, when the store or the bus is lost, or is back."""
+        """Have the tables told, in this order, when the store or the bus is lost, or is back.
+
+        And when a transaction was lost that may be committed.
+        """
         watchers = self._status.watchers
         if (cluster := self._cluster) is not None:
-            watchers.append(partial(_learn_secret, self._store, cluster.ports))
+            watchers.append(partial(cluster.ports.learn_secret, self._store))
             watchers += [cluster.state.store_changed, cluster.line.store_changed]
         watchers += [self._users.store_changed, self.topics.store_changed]
-        watchers.append(partial(_wake, self._scheduler))
+        watchers.append(partial(tell_store_changed, self._scheduler))
         watchers.append(self._escalation.store_changed)
+        self._status.unannounced += [
+            self._users.recount,
+            partial(self.topics.store_changed, available=True),
+            partial(tell_store_changed, self._scheduler, available=True),
+            partial(self._escalation.store_changed, available=True),
+            self._receipts.committed,
+        ]
         self._bus.watchers.append(self._users.bus_changed)
 
     def _services(self, loop_faults: Callable[[], int]) -> Services:
@@ -385,14 +394,3 @@ class _Cluster:
     def make_presence(self) -> PresenceActor:
         """A new incarnation of the presence actor."""
         return PresenceActor(self.attendance, self.ports.presence)
-
-
-def _learn_secret(store: Store, ports: ClusterPorts, available: bool) -> None:
-    """Take the nodes' secret from the store, if that is there: without it no node is heard."""
-    if available:
-        ports.seals.learn(store.secret)
-
-
-def _wake(scheduler: Ref[SchedulerMessage], available: bool) -> None:
-    if available:
-        tell_scheduler(scheduler, StoreBack())

@@ -101,6 +101,11 @@ class ClusterPorts:
     seals: Seals = field(default_factory=Seals)
     refusals: BusRefusals = field(default_factory=BusRefusals)
 
+    def learn_secret(self, store: Store, available: bool) -> None:
+        """Take the nodes' secret from *store*, if that is there: without it no node is heard."""
+        if available:
+            self.seals.learn(store.secret)
+
 
 def make_cluster(settings: Settings, world: World) -> ClusterPorts | None:
     """The ports to the Redis that `redis` names, or `None`; nothing is connected yet.

@@ -33,7 +33,6 @@ from tocsin.persistence.scripts import devices as device_scripts
 from tocsin.persistence.store.user_commands import Marked
 from tocsin.protocol import session
 from tocsin.protocol.cursor import Start
-from tocsin.protocol.delivery import DeviceDelivery
 from tocsin.protocol.push import Push
 from tocsin.protocol.session import DeviceSession
 
@@ -140,13 +139,6 @@ def _hold_no_leases(_: Original) -> Original:
         await trio.lowlevel.checkpoint()
 
     return silent
-
-
-def _trust_the_store(store_changed: Original) -> Original:
-    def trusting(self: DeviceDelivery, hops: Any, now_ms: int, *, is_back: bool) -> Any:
-        return store_changed(self, hops, now_ms, is_back=False)
-
-    return trusting
 
 
 _BAD: Final[dict[str, Any]] = {"bad_devices": 1.0}
@@ -293,10 +285,10 @@ ALL: Final = (
         plan={"nodes": 4, "looks": 5.0, "duration": 60.0},
     ),
     Mutation(
-        name="trust a store that is back",
-        owner=DeviceDelivery,
-        attribute="store_changed",
-        patch=_trust_the_store,
+        name="trust an answer that was lost",
+        owner=Users,
+        attribute="recount",
+        patch=_do_nothing,
         faults={"commit_lost": 20.0},
         # Few posts, because the next change of a log shows the gap that was left in it.
         plan={"nodes": 1, "posts": 0.5, "users": 10, "duration": 60.0} | _QUIET,
@@ -306,7 +298,8 @@ ALL: Final = (
         owner=Users,
         attribute="recounted",
         patch=_do_nothing,
-        plan={"posts": 2.0},
+        # A node alone: others compare the counters with the store, and mend it.
+        plan={"posts": 2.0, "nodes": 1},
     ),
     Mutation(
         name="bring no topics",

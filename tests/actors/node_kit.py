@@ -150,13 +150,19 @@ class Node(Submitting):
     async def write(self, command: Command[Any]) -> Result:
         return await self.storage.ask(Write(command=command))
 
-    async def post(self, *users: str, title: str = "hello", topic: str | None = None) -> str:
+    async def post(
+        self,
+        *users: str,
+        title: str = "hello",
+        topic: str | None = None,
+        expires_at: int | None = None,
+    ) -> str:
         """Commit a notification, and wait until that is done; its id."""
         notification = f"{self.name}-{next(self.numbers)}"
         document = msgspec.json.encode({"id": notification, "title": title}).decode()
         content = Content(
             id=notification, revision=1, category="default", topic=topic, created_at=1,
-            updated_at=1, expires_at=None, document=document,
+            updated_at=1, expires_at=expires_at, document=document,
         )  # fmt: skip
         changed = await self.write(Publish(content, users, "shop"))
         assert isinstance(changed, Changed)
@@ -220,6 +226,7 @@ class NodeParts:
             self._topics.store_changed,
             self._line.store_changed,
         ]
+        self._status.unannounced.append(self._users.recount)
         self._spawn_bridge()
         self._spawn_delivery(limits)
         self._spawn_posting()

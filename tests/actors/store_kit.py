@@ -40,6 +40,7 @@ class FakeStore:
         self.latency = latency
         self.away = False
         self.writes_fail = False
+        self.loses = False
         self.hangs = False
         self.refuses: Callable[[Any], bool] = lambda command: False
         self.blocks: Callable[[Any], bool] = lambda command: False
@@ -78,6 +79,8 @@ class FakeStore:
             self._busy = False
         self.transactions.append(list(commands))
         self.times.append(trio.current_time())
+        if self.loses:
+            raise StoreUnavailable("the connection broke after the commit")
         return [Done() for _ in commands]
 
     async def read(self, queries: Sequence[Query[Any]]) -> list[Any]:

@@ -8,11 +8,13 @@ import pytest
 
 from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import LATE, SOON, TITLES, Cluster, a_cluster, replace
-from tests.actors.node_kit import Device
+from tests.actors.node_kit import NOW_MS, Device
 from tocsin.actors.cluster.reconciler import LEISURE
 from tocsin.actors.cluster.state import MISSING_MAX, SILENCE_MAX
 from tocsin.persistence.bus import Said
+from tocsin.persistence.store.upkeep_commands import Expire
 from tocsin.persistence.store.user_commands import Subscribe, Unsubscribe
+from tocsin.protocol import frames
 from tocsin.protocol.envelopes import user_channel
 
 
@@ -201,6 +203,17 @@ async def test_the_last_commit_of_a_dead_node_is_found_soon(autojump_clock):
         await pass_time(SILENCE_MAX + LATE)
         assert phone.titles == ["the last"]
         assert cluster["b"].state.audible == 0
+
+
+async def test_an_expiry_that_a_dead_node_did_not_tell_is_found_soon(autojump_clock):
+    async with a_cluster("a", "b") as cluster:
+        await cluster["a"].post("ada", expires_at=NOW_MS)
+        phone = await cluster["b"].device()
+        cluster.broker.cut("a")  # between the commit and the word
+        await cluster["a"].write(Expire(NOW_MS, 10))
+        await pass_time(SILENCE_MAX + LATE)
+
+        assert phone.outlet.said[-1] == frames.Counters(0, 0)
 
 
 @pytest.mark.parametrize("orderly", [True, False])

@@ -152,6 +152,19 @@ async def test_one_broken_read_is_no_loss(autojump_clock):
         assert await stage.read("a") == NotFound()
 
 
+async def test_a_commit_whose_answer_is_lost_is_looked_for(autojump_clock):
+    async with staged() as stage:
+        looks: list[float] = []
+        stage.status.unannounced.append(lambda: looks.append(trio.current_time()))
+        stage.store.loses = True
+        with pytest.raises(StoreUnavailable):
+            await stage.write("a")
+        stage.store.loses = False
+        await stage.write("b")
+
+        assert (len(looks), stage.told) == (1, [True])
+
+
 async def test_reading_deliveries_does_not_hang_when_the_store_is_lost(autojump_clock):
     async with staged(linger=5) as stage:
         stage.note(sent())

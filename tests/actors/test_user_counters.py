@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.actors.user_kit import a_house
-from tocsin.actors.delivery.messages import BusChanged, HeadMoved, UserRecounted
+from tocsin.actors.delivery.messages import BusChanged, CountersFound, HeadMoved, UserRecounted
 from tocsin.persistence.store.commands import Counters
 from tocsin.protocol import frames
 
@@ -41,6 +41,19 @@ async def test_an_expiry_that_an_arrival_shows_is_told_to_the_other_devices(auto
 
         assert outlet.said[-1] == frames.Counters(1, 1)
         assert house.storage.asked == []
+
+
+async def test_counters_that_a_look_has_found_are_told_if_they_are_others(autojump_clock):
+    async with a_house() as house:
+        outlet = await house.arrive()
+        await house.storage.answer_attach(counters=Counters(2, 2))
+
+        await house.tell(CountersFound(Counters(2, 2)))
+        assert house.storage.asked == []
+        await house.tell(CountersFound(Counters(1, 1)))
+        await house.storage.answer_page()
+
+        assert outlet.said[-1] == frames.Counters(1, 1)
 
 
 async def test_a_user_who_had_no_room_to_hear_it_finds_out_later(autojump_clock):

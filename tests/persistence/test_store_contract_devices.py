@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.desk_kit import START_OF_TIME, limited, positions, publish
+from tests.persistence.letters_kit import letters, replay
 from tocsin.persistence.store.commands import Counters
 from tocsin.persistence.store.queries import Letters, ListLetters
 from tocsin.persistence.store.upkeep_commands import LetterReplayed, ReplayLetter
@@ -144,6 +145,23 @@ async def test_a_device_that_has_gone_back_may_break_off_and_go_on(desk):
     start = (await desk.attach("ann", "phone")).start.sequence
 
     assert [entry.sequence for entry in (await desk.page("ann", start=start)).entries] == [2, 3]
+
+
+@pytest.mark.parametrize("came_to", [0, 1])
+async def test_a_device_that_began_anew_is_sent_what_is_replayed_for_another(desk, came_to):
+    await desk.attach("ann", "tablet")
+    made = await desk.publish("ann")
+    await desk.acknowledge("ann", "tablet", made)
+    await desk.sent("ann", "phone", made.content.id, 1, attempts=20, dead="unresponsive")
+    await desk.attach("ann", "tablet", "0")
+    await desk.write(Record((), (DeviceCursor("ann", "tablet", came_to, 5),)))
+    [letter] = await letters(desk)
+
+    await replay(desk, letter)
+
+    # What it acknowledged before it began anew may be lost, and what it has come to since is not.
+    entries = (await desk.page("ann", "tablet", after=came_to)).entries
+    assert [each.sequence for each in entries] == [2] * (came_to == 0)
 
 
 async def test_a_device_that_goes_on_is_not_sent_what_it_acknowledged_out_of_turn(desk):

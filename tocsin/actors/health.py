@@ -75,11 +75,14 @@ class StoreStatus(HopStatus):
     """Whether the store works; *epoch* is known once it has worked.
 
     *reason* says why the store does not work, if clients may be told that; otherwise it is empty.
+    The *unannounced* are called when a transaction may have been committed although its answer was
+    lost, in which case no news of it was told: those who live on such news look into the store.
     """
 
     epoch: str = ""
     reason: str = ""
     statistics: StorageStatistics = field(default_factory=StorageStatistics)
+    unannounced: list[Callable[[], None]] = field(default_factory=list, kw_only=True)
     _attempted: trio.Event = field(default_factory=trio.Event)
 
     def note_attempt(self) -> None:

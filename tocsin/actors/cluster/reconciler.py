@@ -3,7 +3,8 @@
 Envelopes may be lost on the bus, and a node may die between its commit and its envelope. So the
 heads of the online users' logs are read now and then, and if a head is further than this node was
 told, the user's actor is told of it. Heads are compared, and not the times of changes, because the
-clocks of nodes may differ by minutes. A thousand users cost one query, a few milliseconds.
+clocks of nodes may differ by minutes. Where the heads are equal, the counters are compared, which
+an expiry changes alone. A thousand users cost one query, a few milliseconds.
 
 A subscription may go unheard likewise. Then the index of topics lacks the user, and each later
 notification of that topic would wait for a look. So the store also counts the user's topics: if the
@@ -134,6 +135,9 @@ class Reconciler:
         if told is not None and found.head > told:
             self._statistics.found += 1
             self._users.head_moved(user, found.head)
+        elif found.head == told:
+            # An expiry changes the counters without an entry, so the head does not tell of it.
+            self._users.compare(user, found.counters)
         if found.behind:
             self._topics.behind(user)
         return found.behind or found.topics > self._topics.topics_of(user)

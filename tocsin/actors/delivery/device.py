@@ -18,6 +18,7 @@ from tocsin.actors.delivery.messages import (
     AttachDone,
     BusChanged,
     ConnectionMessage,
+    CountersFound,
     DeviceAnswered,
     DeviceMessage,
     DeviceRemoved,
@@ -131,6 +132,8 @@ class ConnectedDevice(DeliveryDriver):
                 outputs = delivery.heard_of(head, now_ms)
             case UserRecounted():
                 outputs = delivery.recounted(now_ms)
+            case CountersFound(counters=counters):
+                outputs = delivery.compared(counters.unread, counters.unseen, now_ms)
             case StoreChanged(available=is_back):
                 outputs = delivery.store_changed(self._hops, now_ms, is_back=is_back)
             case BusChanged(available=is_back):
@@ -148,8 +151,7 @@ class ConnectedDevice(DeliveryDriver):
 
     def compare(self, counters: Counters) -> None:
         """Take the user's *counters*, which the store has told another device of the user."""
-        outputs = self.delivery.compared(counters.unread, counters.unseen, self._clock.now_ms)
-        self._carry_out(outputs)
+        self.receive_common(CountersFound(counters))
 
     def replace(self) -> None:
         """End the session: the device has connected again."""

@@ -13,7 +13,7 @@ import outcome
 
 from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.runtime.ref import Request
-from tocsin.persistence.store.commands import TooMany
+from tocsin.persistence.store.commands import Counters, TooMany
 from tocsin.persistence.store.queries import Page
 from tocsin.persistence.store.user_commands import AcknowledgedPartly, Attached
 from tocsin.protocol import frames
@@ -145,6 +145,12 @@ class UserRecounted(ForAll, frozen=True):
     """The user's counters have changed without an entry of the log: something has expired."""
 
 
+class CountersFound(ForAll, frozen=True):
+    """A look into the store has found these counters; a device that was told others reads it."""
+
+    counters: Counters
+
+
 class StoreChanged(ForAll, frozen=True):
     """The store was lost, or is back."""
 
@@ -176,7 +182,14 @@ class Disconnect(ForAll, frozen=True):
 
 
 MessageForAll = (
-    HeadMoved | UserRecounted | StoreChanged | BusChanged | Listening | Introduce | Disconnect
+    HeadMoved
+    | UserRecounted
+    | CountersFound
+    | StoreChanged
+    | BusChanged
+    | Listening
+    | Introduce
+    | Disconnect
 )
 
 

@@ -10,6 +10,7 @@ from tocsin.actors.delivery.attendance import Attendance
 from tocsin.actors.delivery.messages import (
     Arrived,
     BusChanged,
+    CountersFound,
     Disconnect,
     HeadMoved,
     Left,
@@ -22,6 +23,7 @@ from tocsin.actors.delivery.messages import (
 from tocsin.actors.directory import Directory
 from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.actors.runtime.prompt import PromptActor
+from tocsin.persistence.store.commands import Counters
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.news import Position, RecipientState, SharedPart
 from tocsin.protocol.notification import Change, State, client_view
@@ -123,6 +125,17 @@ class Users(Directory[UserMessage]):
             self.tell(user, UserRecounted())
         except MailboxFull:
             self._miss(user, 0)
+
+    def recount(self) -> None:
+        """Have all online users read what the store may have committed unannounced."""
+        for user in self.names():
+            self.recounted(user)
+
+    def compare(self, user: str, counters: Counters) -> None:
+        """Tell *user*, if online, the counters that the store has, in case others were told."""
+        # Only a comparison: the next one finds what this one could not be told.
+        with suppress(MailboxFull):
+            self.tell(user, CountersFound(counters))
 
     def store_changed(self, available: bool) -> None:
         """Tell all online users that the store was lost, or is back."""

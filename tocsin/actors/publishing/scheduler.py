@@ -208,6 +208,12 @@ def tell_scheduler(scheduler: Ref[SchedulerMessage], message: SchedulerMessage) 
         scheduler.tell(message)
 
 
+def tell_store_changed(scheduler: Ref[SchedulerMessage], available: bool) -> None:
+    """Have *scheduler* look into the store, if that is back."""
+    if available:
+        tell_scheduler(scheduler, StoreBack())
+
+
 def tell_times(
     scheduler: Ref[SchedulerMessage], changed: Changed, command: Publish | Update | Withdraw
 ) -> None:

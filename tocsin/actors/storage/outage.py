@@ -51,10 +51,15 @@ class Outage:
         self._setbacks = 0
 
     def set_back(self, error: StoreUnavailable) -> None:
-        """One transaction failed with *error*, and the store is there."""
+        """One transaction failed with *error*, and the store is there.
+
+        It may have been committed, and only its answer be lost.
+        """
         self._setbacks += 1
         self._status.statistics.failures += 1
         logger.warning("transaction lost", error=str(error))
+        for look in self._status.unannounced:
+            look()
 
     def failed(self, error: StoreUnavailable, now: float) -> None:
         """The store is away: choose the next probe, the first of them at once."""

@@ -115,7 +115,9 @@ WHERE i.notification_id = new.notification_id AND i.user_id = new.user_id;
 -- The ledger line of the letter's device begins anew at the new place. Other devices that are done
 -- with the old place, because they acknowledged it or were given up, are done with the new one too.
 -- A letter without a device is also for devices that were given up: their lines stay at the old
--- place, so that they are sent the new one.
+-- place, so that they are sent the new one. So do the lines of a device that began anew
+-- (`devices.forgotten`) and has not come to the old place since: it may have lost what it
+-- acknowledged there.
 UPDATE deliveries AS d
 SET sequence = new.sequence,
     attempts = CASE WHEN d.device_id = new.device_id THEN 0 ELSE d.attempts END,
@@ -129,6 +131,12 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
 WHERE d.notification_id = new.notification_id AND d.user_id = new.user_id
     AND (d.device_id = new.device_id
         OR d.acknowledged_sequence >= new.earlier
+            AND NOT EXISTS (
+                SELECT 1
+                FROM devices AS known
+                WHERE known.user_id = d.user_id AND known.device_id = d.device_id
+                    AND known.acknowledged < new.earlier AND known.forgotten >= new.earlier
+            )
         OR (new.device_id <> '' AND d.dead_reason IS NOT NULL AND d.sequence >= new.earlier));
 
 -- name: notifications_revive(id, revision, updated_at, expires_at, document)

@@ -90,7 +90,9 @@ UPDATE inbox SET sequence = :sequence, expired_at = NULL
 -- The letter's device (`device_id`) begins anew at the new place. Other devices that are done with
 -- the old one (`earlier`), because they have acknowledged it or were given up, are done with the
 -- new one (`sequence`) too. A letter without a device is also for devices that were given up: their
--- lines stay at the old place, so that they are sent the new one.
+-- lines stay at the old place, so that they are sent the new one. So do the lines of a device that
+-- began anew (`devices.forgotten`) and has not come to the old place since: it may have lost what it
+-- acknowledged there.
 UPDATE deliveries
 SET sequence = :sequence,
     attempts = CASE WHEN device_id = :device_id THEN 0 ELSE attempts END,
@@ -101,6 +103,13 @@ SET sequence = :sequence,
 WHERE notification_id = :notification_id AND user_id = :user_id
     AND (device_id = :device_id
         OR acknowledged_sequence >= :earlier
+            AND NOT EXISTS (
+                SELECT 1
+                FROM devices AS known
+                WHERE known.user_id = deliveries.user_id
+                    AND known.device_id = deliveries.device_id
+                    AND known.acknowledged < :earlier AND known.forgotten >= :earlier
+            )
         OR (:device_id <> '' AND dead_reason IS NOT NULL AND sequence >= :earlier));
 
 -- name: notifications_revive(id, revision, updated_at, expires_at, document)
