@@ -8,17 +8,15 @@ import msgspec
 
 from tocsin.actors.sinks.terms import SinkTerms, id_of
 from tocsin.persistence.store.commands import NotFound
-from tocsin.persistence.store.receipt_queries import ReceiptsSince
 from tocsin.persistence.store.sink_commands import BROKER, ChangeSink, ListSinks, StoredSink
-from tocsin.protocol.instants import parse_instant
 from tocsin.protocol.notification import Instant
-from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.sink import ACTIVE, PAUSED
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import sink_answers
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, UrlQuery
+from tocsin.server.api.rewinding import position_since
 
 operations = Operations("operators")
 
@@ -77,11 +75,7 @@ async def enable_sink(call: Call[UrlQuery, None], sink: str) -> Answer:
 )
 async def rewind_sink(call: Call[UrlQuery, SinkRewind], sink: str) -> Answer:
     """All since a time, as far as they are kept: what was carried is carried again."""
-    try:
-        since = parse_instant(call.body.since)
-    except ValueError as error:
-        raise refuse("invalid", f"`since` {error}.", [FieldError("$.since", str(error))]) from None
-    position = await call.services.read(ReceiptsSince(since))
+    position = await position_since(call, call.body.since)
     return await _change(call, "sink rewound", sink, ChangeSink(id_of(sink), position=position))
 
 

@@ -9,7 +9,6 @@ import trio
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.persistence.store.commands import NotFound, TooMany
-from tocsin.persistence.store.receipt_queries import ReceiptsSince
 from tocsin.persistence.store.sink_commands import (
     SINKS_MAX,
     ChangeSink,
@@ -18,7 +17,6 @@ from tocsin.persistence.store.sink_commands import (
     ListSinks,
     StoredSink,
 )
-from tocsin.protocol.instants import parse_instant
 from tocsin.protocol.notification import Category, Instant
 from tocsin.protocol.outbound import OutboundFailed
 from tocsin.protocol.problems import FieldError
@@ -45,6 +43,7 @@ from tocsin.server.api.operation import (
     Operations,
     UrlQuery,
 )
+from tocsin.server.api.rewinding import position_since
 
 operations = Operations("webhooks")
 
@@ -308,11 +307,7 @@ async def enable_webhook(call: Call[UrlQuery, None], webhook: str) -> Answer:
 )
 async def rewind_webhook(call: Call[UrlQuery, RewindRequest], webhook: str) -> Answer:
     """All since a time, as far as they are kept: what was carried is carried again."""
-    try:
-        since = parse_instant(call.body.since)
-    except ValueError as error:
-        raise refuse("invalid", f"`since` {error}.", [FieldError("$.since", str(error))]) from None
-    position = await call.services.read(ReceiptsSince(since))
+    position = await position_since(call, call.body.since)
     await _change(call, "webhook rewound", ChangeSink(webhook, position=position))
     return await _shown(call, webhook)
 
