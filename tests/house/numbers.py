@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tokenize
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.house.source import ROOT, Function, functions_of, parse, python_files, text_of
@@ -38,6 +38,11 @@ def main() -> None:
         print(row(room, python_files(ROOT / room)))
     ignored = sum(text_of(each).count("# type: ignore") for each in python_files(ROOT / "tocsin"))
     print(f"`type: ignore` in tocsin: {ignored}")
+    print(
+        f"public names in tocsin with a docstring: {documented(python_files(ROOT / 'tocsin')):.0%}"
+    )
+    size = {room: sum(map(lines_in, python_files(ROOT / room))) for room in ("tocsin", "tests")}
+    print(f"lines of tests per line of tocsin: {size['tests'] / size['tocsin']:.2f}")
     for room in ("tocsin", "simulation", "tests"):
         found = complexities(ROOT / room)
         beyond = sum(each > 10 for each in found), sum(each > 15 for each in found)
@@ -51,7 +56,7 @@ def main() -> None:
 
 def row(room: str, files: Sequence[Path]) -> str:
     """The line of the table for *files*."""
-    lines = [len(text_of(each).splitlines()) for each in files]
+    lines = list(map(lines_in, files))
     functions = sorted(lines_of(each) for path in files for each in functions_of(path))
     total = sum(lines)
     cells = (
@@ -104,6 +109,24 @@ def docstring_lines(path: Path) -> int:
     documented = (ast.Module, ast.ClassDef, Function)
     nodes = (each for each in ast.walk(parse(path)) if isinstance(each, documented))
     return sum(lines_of(each.body[0]) for each in nodes if ast.get_docstring(each))
+
+
+def documented(files: Iterable[Path]) -> float:
+    """The share of public functions, methods and classes that have a docstring."""
+    public = [each for path in files for each in public_in(parse(path))]
+    return sum(ast.get_docstring(each) is not None for each in public) / len(public)
+
+
+def public_in(tree: ast.Module | ast.ClassDef) -> Iterator[Function | ast.ClassDef]:
+    for node in tree.body:
+        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public_in(node)
+
+
+def lines_in(path: Path) -> int:
+    return len(text_of(path).splitlines())
 
 
 def lines_of(node: ast.stmt) -> int:
