@@ -26,7 +26,7 @@ from bench.measuring import Row
 from bench.runner import Databases, databases
 from bench.scenarios import SCENARIOS
 from servers.archives import unpack
-from tocsin.cli.descriptors import raise_limit
+from tocsin.cli.serving.descriptors import raise_limit
 
 DEARER: Final = 1.05
 """The ratio of a cost to that of the commit before, beyond which the check fails."""

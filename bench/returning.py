@@ -26,7 +26,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 
 from bench.swarm import Peer, Swarm
-from tocsin.cli.descriptors import raise_limit
+from tocsin.cli.serving.descriptors import raise_limit
 
 _DEADLINE = 120.0
 """Seconds for each line of the crowd: thousands connect before the first."""

@@ -20,7 +20,7 @@ from bench.scenarios import SCENARIOS
 from bench.server import Server
 from servers.postgres import Postgres
 from servers.redis import Redis
-from tocsin.cli.descriptors import raise_limit
+from tocsin.cli.serving.descriptors import raise_limit
 
 
 def run(

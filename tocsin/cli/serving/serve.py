@@ -11,12 +11,12 @@ from typing import Final
 import click
 import structlog
 
-from tocsin.cli.data_directory import check_data
-from tocsin.cli.descriptors import with_room
 from tocsin.cli.locks import served_alone
-from tocsin.cli.node_process import make_verifier, run_node
 from tocsin.cli.options import serve_options
-from tocsin.cli.workers import Workers
+from tocsin.cli.serving.data_directory import check_data
+from tocsin.cli.serving.descriptors import with_room
+from tocsin.cli.serving.node_process import make_verifier, run_node
+from tocsin.cli.serving.workers import Workers
 from tocsin.logs import configure
 from tocsin.settings.secrets import DevelopmentSecrets, check_bind
 from tocsin.settings.sources import Flags, load_settings

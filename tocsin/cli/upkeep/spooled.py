@@ -12,8 +12,8 @@ from tocsin.actors.spool.emptying import store_some
 from tocsin.actors.spool.entries import Spoolable, UnreadableEntry, decode, encode
 from tocsin.actors.spool.persons import names, without
 from tocsin.actors.world import World, real_world
-from tocsin.cli.stores import open_as_it_is, run_with
 from tocsin.cli.trouble import Trouble
+from tocsin.cli.upkeep.stores import open_as_it_is, run_with
 from tocsin.persistence.bus import BusUnavailable, Spool
 from tocsin.persistence.redis.client import RedisClient
 from tocsin.persistence.redis.spool import RedisSpool

@@ -28,7 +28,7 @@ import click
 import structlog
 
 from tocsin.actors.runtime.restart import TRANSIENT, RestartHistory
-from tocsin.cli.node_process import ABANDON, STOP, run_node
+from tocsin.cli.serving.node_process import ABANDON, STOP, run_node
 from tocsin.server.door.shared_port import Reservation
 from tocsin.settings import Settings
 from tocsin.settings.secrets import DevelopmentSecrets

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from tocsin.cli.groups import CommandGroup
-from tocsin.cli.panel import Panel, panel_options
+from tocsin.cli.operators.panel import Panel, panel_options
 from tocsin.cli.tables import table
 from tocsin.client.webhooks import Webhook, WebhookCalls
 from tocsin.protocol.receipts import ReceiptKind

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from tocsin.cli.databases import settings_and_name, summary, troubles
 from tocsin.cli.locks import alone
 from tocsin.cli.options import subset
-from tocsin.cli.stores import STORE_SETTINGS
 from tocsin.cli.trouble import Trouble, program
+from tocsin.cli.upkeep.databases import settings_and_name, summary, troubles
+from tocsin.cli.upkeep.stores import STORE_SETTINGS
 from tocsin.persistence.upkeep.tables import Contents
 from tocsin.settings.sources import Flags
 

@@ -13,13 +13,13 @@ from typing import Final
 
 import click
 
-from tocsin.cli.auditing import audit_command
 from tocsin.cli.groups import CommandGroup
 from tocsin.cli.options import subset
 from tocsin.cli.parameters import scope_option
-from tocsin.cli.stores import STORE_SETTINGS, open_as_it_is, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
+from tocsin.cli.upkeep.auditing import audit_command
+from tocsin.cli.upkeep.stores import STORE_SETTINGS, open_as_it_is, run_with_store
 from tocsin.persistence.store import Store
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.key_commands import ApiKey, CreateKey, RevokeKey

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from tocsin.cli.groups import CommandGroup
-from tocsin.cli.panel import Panel, TableName, panel_options
+from tocsin.cli.operators.panel import Panel, TableName, panel_options
 from tocsin.cli.tables import table
 from tocsin.client.connectors import ConnectorCalls, ConnectorShown
 

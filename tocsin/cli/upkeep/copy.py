@@ -11,12 +11,12 @@ from pathlib import Path
 
 import click
 
-from tocsin.cli.databases import troubles
 from tocsin.cli.locks import alone, running_server
 from tocsin.cli.options import subset
-from tocsin.cli.stores import STORE_SETTINGS, open_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble
+from tocsin.cli.upkeep.databases import troubles
+from tocsin.cli.upkeep.stores import STORE_SETTINGS, open_store
 from tocsin.persistence.upkeep.copying import Copied, Side, copy_all
 from tocsin.persistence.upkeep.files import own_like, whole_file
 from tocsin.settings import Settings

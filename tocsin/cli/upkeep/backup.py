@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from tocsin.cli.databases import settings_and_name, summary, troubles
 from tocsin.cli.options import subset
-from tocsin.cli.stores import STORE_SETTINGS
+from tocsin.cli.upkeep.databases import settings_and_name, summary, troubles
+from tocsin.cli.upkeep.stores import STORE_SETTINGS
 from tocsin.settings import Settings
 from tocsin.settings.sources import Flags
 

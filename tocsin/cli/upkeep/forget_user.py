@@ -12,15 +12,15 @@ from urllib.parse import quote
 
 import click
 
-from tocsin.cli.auditing import audit_command
-from tocsin.cli.databases import settings_and_name, troubles
 from tocsin.cli.locks import running_server
-from tocsin.cli.panel import open_panel
+from tocsin.cli.operators.panel import open_panel
 from tocsin.cli.parameters import UserName
 from tocsin.cli.reaching import Server, server_options
-from tocsin.cli.stores import open_as_it_is, run_with_store
 from tocsin.cli.tables import table
 from tocsin.cli.trouble import Trouble, program
+from tocsin.cli.upkeep.auditing import audit_command
+from tocsin.cli.upkeep.databases import settings_and_name, troubles
+from tocsin.cli.upkeep.stores import open_as_it_is, run_with_store
 from tocsin.client.calls import Call, ask
 from tocsin.persistence.upkeep.forgetting import (
     Hands,
@@ -34,7 +34,7 @@ from tocsin.server.auth.claims import jwt_credential
 from tocsin.settings import Settings
 
 if TYPE_CHECKING:
-    from tocsin.cli.spooled import PersonInRedis
+    from tocsin.cli.upkeep.spooled import PersonInRedis
 
 _PAUSE = 1.0
 """Seconds in which a node writes the ledger lines of a session that has ended."""
@@ -144,7 +144,7 @@ async def _look(settings: Settings, person: Person) -> Named:
 
 def _in_redis(settings: Settings, person: Person) -> PersonInRedis:
     # Imported only when wanted: a SQLite file needs neither redis-py nor asyncio.
-    from tocsin.cli.spooled import PersonInRedis
+    from tocsin.cli.upkeep.spooled import PersonInRedis
 
     return PersonInRedis(settings, person)
 

@@ -20,7 +20,7 @@ import trio
 
 from tocsin.actors.runtime.errors import RestartLimitExceeded
 from tocsin.actors.world import World, real_world
-from tocsin.cli.greeting import greeting, whereabouts
+from tocsin.cli.serving.greeting import greeting, whereabouts
 from tocsin.cli.trouble import as_typed
 from tocsin.connecting import make_connectors
 from tocsin.node import Node

@@ -8,8 +8,8 @@ import click
 
 from tocsin.cli.locks import refuse, running_server
 from tocsin.cli.options import subset
-from tocsin.cli.stores import STORE_SETTINGS, Migrated, run_with_store
 from tocsin.cli.trouble import Trouble, program
+from tocsin.cli.upkeep.stores import STORE_SETTINGS, Migrated, run_with_store
 from tocsin.persistence.migrations import Migration
 from tocsin.persistence.store import Store
 from tocsin.settings.sources import Flags, load_settings
