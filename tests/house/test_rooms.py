@@ -73,6 +73,7 @@ LINES = {
         ),
     ),
     "simulation": ("bugs", "runs", "checks", "faults", "clients", "world"),
+    "simulation.checks": ("notifications", "devices", "nodes", "known"),
 }
 """Package -> its rooms in their line: none imports from one before it. A module in no room is
 seen by all, and sees the rooms that `FLOORS` names."""
@@ -83,6 +84,7 @@ FLOORS = {
     "tocsin.persistence.scripts": {"topics", "logs"},
     "tocsin.server": {"admission", "auth"},
     "simulation": {"bugs", "runs", "checks", "faults", "clients", "world"},
+    "simulation.checks": {"notifications", "devices", "nodes", "known"},
 }
 TOOLS = {
     "simulation": {"tocsin", "simulation"},

@@ -15,8 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from simulation.checks.check import Check
-from simulation.checks.inboxes import Inboxes
-from simulation.checks.posts import (
+from simulation.checks.known.inboxes import Inboxes
+from simulation.checks.known.posts import (
     ACCEPTED,
     SPOOLED,
     Post,

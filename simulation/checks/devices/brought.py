@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.checks.inboxes import Inboxes
-from simulation.checks.posts import ACCEPTED, Post
+from simulation.checks.known.inboxes import Inboxes
+from simulation.checks.known.posts import ACCEPTED, Post
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory

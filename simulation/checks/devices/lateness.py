@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.checks.sessions import LEFT_OUT
+from simulation.checks.devices.sessions import LEFT_OUT
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, SessionStory, sequence_of

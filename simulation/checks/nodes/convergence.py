@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from simulation.checks.check import Check
-from simulation.checks.inbox_model import Place
-from simulation.checks.inboxes import Inboxes
+from simulation.checks.known.inbox_model import Place
+from simulation.checks.known.inboxes import Inboxes
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from simulation.checks.check import Check, ack_in
-from simulation.checks.replays import Replays
+from simulation.checks.known.replays import Replays
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of

@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 
 from simulation.checks.check import Check
-from simulation.checks.inboxes import Inboxes
-from simulation.checks.posts import SPOOLED, Post
+from simulation.checks.known.inboxes import Inboxes
+from simulation.checks.known.posts import SPOOLED, Post
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory

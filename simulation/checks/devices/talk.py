@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from simulation.checks.check import Complaint
-from simulation.checks.pushes import Pushes
+from simulation.checks.devices.pushes import Pushes
 from simulation.world.history import Frame, SessionStory, sequence_of
 
 _ANY_TIME: Final = frozenset({"reply", "pong", "goodbye"})

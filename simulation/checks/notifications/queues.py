@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.checks.posts import SPOOLED, may_be_overtaken
+from simulation.checks.known.posts import SPOOLED, may_be_overtaken
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check, Complaint
-from simulation.checks.posts import ACCEPTED, name_in
+from simulation.checks.known.posts import ACCEPTED, name_in
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check
-from simulation.checks.posts import SPOOLED, Post, Posts, may_be_overtaken, name_in
+from simulation.checks.known.posts import SPOOLED, Post, Posts, may_be_overtaken, name_in
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import RequestStory

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from simulation.checks.inbox_model import Register
+from simulation.checks.known.inbox_model import Register
 from simulation.world.history import RequestStory
 
 _DONE: Final = (200, 204)

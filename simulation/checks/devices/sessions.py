@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from simulation.checks.check import Check, Complaint, ack_in
-from simulation.checks.talk import Talk
+from simulation.checks.devices.talk import Talk
 from simulation.clients.devices import Device
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of

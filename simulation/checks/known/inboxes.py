@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from simulation.checks import inbox_model as model
-from simulation.checks.inbox_model import Deed, Place
-from simulation.checks.posts import SPOOLED, Post, Posts, may_have_been_done, name_in
-from simulation.checks.replays import Replays
-from simulation.checks.subscribers import Subscribers
+from simulation.checks.known import inbox_model as model
+from simulation.checks.known.inbox_model import Deed, Place
+from simulation.checks.known.posts import SPOOLED, Post, Posts, may_have_been_done, name_in
+from simulation.checks.known.replays import Replays
+from simulation.checks.known.subscribers import Subscribers
 from simulation.world.cluster import Cluster
 from simulation.world.history import Frame, RequestStory, SessionStory, sequence_of
 

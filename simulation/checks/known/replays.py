@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from simulation.checks.posts import may_have_been_done
+from simulation.checks.known.posts import may_have_been_done
 from simulation.world.history import RequestStory
 
 _DONE = 200
