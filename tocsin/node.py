@@ -41,7 +41,7 @@ from tocsin.server.admission.limits import Limits
 from tocsin.server.admission.origins import is_allowed_host
 from tocsin.server.api import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
-from tocsin.server.api.inspecting import named_sample, sample
+from tocsin.server.api.operators.inspecting import named_sample, sample
 from tocsin.server.api.quart_app import make_quart_app
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import ConnectorTerms

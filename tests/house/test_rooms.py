@@ -72,6 +72,7 @@ LINES = {
             "auth",
         ),
     ),
+    "tocsin.server.api": ("specs", "operators"),
     "simulation": ("bugs", "runs", "checks", "faults", "clients", "world"),
     "simulation.checks": ("notifications", "devices", "nodes", "known"),
 }
@@ -83,6 +84,7 @@ FLOORS = {
     "tocsin.persistence": set[str](),
     "tocsin.persistence.scripts": {"topics", "logs"},
     "tocsin.server": {"admission", "auth"},
+    "tocsin.server.api": {"specs", "operators"},
     "simulation": {"bugs", "runs", "checks", "faults", "clients", "world"},
     "simulation.checks": {"notifications", "devices", "nodes", "known"},
 }

@@ -43,7 +43,7 @@ from tocsin.server.api.operation import (
     Operations,
     UrlQuery,
 )
-from tocsin.server.api.rewinding import position_since
+from tocsin.server.api.operators.rewinding import position_since
 
 operations = Operations("webhooks")
 

@@ -20,9 +20,9 @@ from tocsin.persistence.store.queries import (
     ReadDeliveries,
 )
 from tocsin.protocol.values import to_rfc3339
-from tocsin.server.api import inspecting_answers as answers
-from tocsin.server.api.explaining import Facts, explain, explain_device
 from tocsin.server.api.operation import Answer, Call, Caller, Operations, UrlQuery
+from tocsin.server.api.operators import inspecting_answers as answers
+from tocsin.server.api.operators.explaining import Facts, explain, explain_device
 from tocsin.server.decoding import NotificationId
 from tocsin.server.metrics.process import resident_memory
 from tocsin.server.services import Services

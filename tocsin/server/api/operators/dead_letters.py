@@ -41,7 +41,7 @@ from tocsin.server.api.operation import (
     UrlQuery,
     given,
 )
-from tocsin.server.api.webhook_letters import carry_letter
+from tocsin.server.api.operators.webhook_letters import carry_letter
 from tocsin.server.decoding import ConnectorName, NotificationId
 from tocsin.server.ingest.replaying import DISCARDED, REPLAYED, discard, replay
 

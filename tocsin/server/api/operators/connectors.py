@@ -13,9 +13,9 @@ from tocsin.persistence.store.ingest_commands import (
 )
 from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
-from tocsin.server.api import connector_answers
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, UrlQuery
+from tocsin.server.api.operators import connector_answers
 from tocsin.server.connector_status import ConnectorStatus
 
 operations = Operations("operators")

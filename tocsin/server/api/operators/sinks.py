@@ -13,10 +13,10 @@ from tocsin.protocol.notification import Instant
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.sink import ACTIVE, PAUSED
 from tocsin.protocol.values import to_rfc3339
-from tocsin.server.api import sink_answers
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, UrlQuery
-from tocsin.server.api.rewinding import position_since
+from tocsin.server.api.operators import sink_answers
+from tocsin.server.api.operators.rewinding import position_since
 
 operations = Operations("operators")
 

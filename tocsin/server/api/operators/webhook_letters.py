@@ -24,8 +24,8 @@ from tocsin.server.api.operation import (
     UrlQuery,
     given,
 )
+from tocsin.server.api.operators.webhooks import WebhookTested, carry_now, find_webhook
 from tocsin.server.api.receipts import ReceiptView
-from tocsin.server.api.webhooks import WebhookTested, carry_now, find_webhook
 
 operations = Operations("webhooks")
 
