@@ -11,20 +11,8 @@ from pathlib import Path
 from typing import Final
 
 OF_ONE_NODE: Final = (
-    *(
-        "single",
-        "posts",
-        "paced",
-        "at-once",
-        "batch",
-        "pages",
-        "health",
-        "metrics",
-        "publish",
-        "delivery-500",
-        "delivery-5000",
-        "writes",
-    ),
+    *("single", "posts", "paced", "at-once", "batch", "pages", "health", "metrics"),
+    *("publish", "delivery-500", "delivery-5000", "writes"),
     *("fan-out-1000", "fan-out-5000", "fan-out-acks-1000", "fan-out-acks-5000", "one-user"),
     *("replay", "memory", "latency", "topic", "inbox-pages", "idle-polls"),
     *("streams", "polls", "poll-storm", "connects", "first-connects", "spectator"),

@@ -13,6 +13,7 @@ from bench import capacity_page
 from bench.capacity_constants import Constants, read
 from bench.capacity_model import Load, Machines, Plan, largest_rate, plan
 from bench.history import HISTORY
+from bench.measuring import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,11 +99,6 @@ def table_of_constants(constants: Constants) -> Iterator[str]:
     for name, each in sorted(constants.items()):
         value = f"{shown(each.value)} {each.unit}".strip()
         yield f"| {name} | {value} | {each.origin} | {each.source} |"
-
-
-def shown(value: float) -> str:
-    """*value* with three digits at least, in groups of three."""
-    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

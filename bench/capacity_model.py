@@ -12,7 +12,7 @@ from typing import Final
 
 from bench.capacity_constants import Constants
 
-DAY: Final = 86_400
+DAY: Final = 86_400  # seconds
 MONTH_HOURS: Final = 730
 """Hours of a month, as providers count."""
 

@@ -21,10 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from bench.history import COST
 from bench.measuring import Row
-from bench.runner import Databases, allow_many_files, databases
+from bench.runner import Databases, databases
 from bench.scenarios import SCENARIOS
 from servers.archives import unpack
+from tocsin.cli.serving.descriptors import raise_limit
 
 DEARER: Final = 1.05
 """The ratio of a cost to that of the commit before, beyond which the check fails."""
@@ -33,9 +35,7 @@ _AGREEING: Final = 0.75
 CONFIRMING: Final = 8
 """Pairs that decide on a suspicion: that six of them are dearer by chance happens once in seven
 times, and that their median is by a twentieth as well much more seldom."""
-_COST: Final = "µs CPU"
 _HERE: Final = Path(__file__).resolve().parent.parent
-
 
 Pair: TypeAlias = tuple[Mapping[str, float], Mapping[str, float]]
 """The costs of a run of the tree before, and of one of this tree, by name."""
@@ -63,7 +63,7 @@ def check(store: str, names: Sequence[str], runs: int) -> bool:
     commit before.
     """
     print(f"| measured on {store}, {runs} pairs | now / before | |\n|---|---:|---|")
-    allow_many_files()
+    raise_limit()  # of open files: each connection is one
     passed = True
     with commit_before() as before, databases(store) as fresh:
         for name in names:
@@ -121,7 +121,7 @@ def _costs(name: str, fresh: Databases, tree: Path) -> dict[str, float]:
         fresh.server({**scenario.settings, **more}, tree) as server,
     ):
         rows: list[Row] = asyncio.run(scenario.run(server))
-    return {row.name: row.value for row in rows if row.unit == _COST}
+    return {row.name: row.value for row in rows if row.unit == COST}
 
 
 def _git(*arguments: str) -> bytes:

@@ -22,7 +22,7 @@ from bench.stopwatch import Stopwatch, after
 from servers.haproxy import HAProxy
 from servers.machine import free_port
 
-_OTHERS, _RATE = 100, 200
+_OTHERS, _RATE = 100, 200  # users who stay, and notifications a second for them
 _QUIET: Final = 5.0
 """Seconds of measuring before the storm; the delays during the storm are compared with these."""
 _LOOK_EVERY: Final = 0.2

@@ -22,8 +22,8 @@ from tocsin.load.kept_connection import take_answer
 
 _PUSH: Final = b'"type":"push"'
 _CURSOR: Final = re.compile(rb'"cursor":"([^"]+)"')
-_CONNECTING_MAX: Final = 100
-_ROUNDS: Final = 10
+_CONNECTING_MAX: Final = 100  # followers that connect at a time
+_ROUNDS: Final = 10  # notifications to all of them
 
 
 class Follower(asyncio.Protocol):

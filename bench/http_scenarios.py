@@ -14,7 +14,7 @@ from bench.server import Server, token
 from bench.swarm import Swarm
 from tocsin.load.kept_connection import KeptConnection
 
-_CONNECTIONS: Final = 16
+_CONNECTIONS: Final = 16  # kept connections, with a request at a time each
 _CROWD: Final = 10_000
 """Users with a device each, when the metrics are read."""
 

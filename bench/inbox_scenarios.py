@@ -14,8 +14,8 @@ from bench.server import Server, token
 from bench.swarm import Swarm
 from tocsin.load.kept_connection import HttpAnswer, KeptConnection
 
-SUBSCRIBERS = 100_000
-ONLINE = 1000
+SUBSCRIBERS = 100_000  # users of the topic
+ONLINE = 1000  # of these, the users who are connected
 
 
 class Caller:

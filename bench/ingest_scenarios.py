@@ -24,7 +24,7 @@ from servers.kafka import Kafka
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 
-_ROUNDS: Final = 4
+_ROUNDS: Final = 4  # measured rounds; one before them warms up
 _MESSAGES: Final = 4000
 """Notifications of a round, from the broker and by HTTP."""
 _ITEMS: Final = 500

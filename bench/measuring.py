@@ -38,6 +38,11 @@ class Cost:
         return self.per(units)[0] + database / units * 1e6
 
 
+def shown(value: float) -> str:
+    """*value* with three digits at least, in groups of three."""
+    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"
+
+
 def notification(users: Iterable[str]) -> dict[str, object]:
     return {
         "to": {"users": list(users)},

@@ -13,7 +13,7 @@ from bench.server import Server
 
 Nodes = Sequence[Server]
 
-_READY_TIMEOUT: Final = 20.0
+_READY_TIMEOUT: Final = 20.0  # seconds
 
 
 @contextmanager

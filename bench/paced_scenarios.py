@@ -20,11 +20,11 @@ from bench.server import Server, token
 from bench.swarm import Swarm
 from tocsin.load.kept_connection import HttpAnswer, KeptConnection
 
-_RATE: Final = 500
-_SECONDS: Final = 6
+_RATE: Final = 500  # posts a second of `paced`
+_SECONDS: Final = 6  # seconds of `paced`
 _CONNECTIONS: Final = 64
 """Connections of `paced`: posts that may wait for their answer at a time."""
-_AT_ONCE: Final = 1000
+_AT_ONCE: Final = 1000  # posts of `at_once`
 _ITEMS: Final = 500
 """Items of a batch, each to another connected user."""
 

@@ -27,12 +27,10 @@ SHOWN: Final = {
     "fan-out to 1000 users without acks": "#566573",
 }
 """The costs that are drawn, and the colour of each."""
-_WIDTH: Final = 900
-_HEIGHT: Final = 420
-_LEFT: Final = 60
-_RIGHT: Final = 600
-_TOP: Final = 20
-_BOTTOM: Final = 360
+_WIDTH, _HEIGHT = 900, 420
+"""Pixels of the picture."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 600, 20, 360
+"""Pixels: the edges of the drawing in it."""
 _TICKS: Final = (20, 50, 100, 200, 500)
 """Costs with a line of their own, in µs; the first and the last are the ends of the scale."""
 _LABEL_GAP: Final = 18

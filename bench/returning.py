@@ -18,7 +18,6 @@ import asyncio
 import json
 import os
 import random
-import resource
 import sys
 import threading
 import time
@@ -27,8 +26,10 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 
 from bench.swarm import Peer, Swarm
+from tocsin.cli.serving.descriptors import raise_limit
 
 _DEADLINE = 120.0
+"""Seconds for each line of the crowd: thousands connect before the first."""
 _RETRY_DELAY = 0.5
 """Seconds after an attempt that failed, at least; at most twice as many, by chance."""
 
@@ -146,8 +147,7 @@ async def crowd(count: int, first: int, back: int) -> AsyncIterator[Absent]:
 
 def main() -> None:
     """Run a `Crowd` with the arguments of the command line, until standard input ends."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_limit()
     # Standard input ends however the scenario ends, even if that is killed: no process stays.
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     count, first, back = map(int, sys.argv[1:])

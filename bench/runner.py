@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import resource
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from typing import NamedTuple
 from bench import history, plotting
 from bench.calibration import bare_send
 from bench.cluster_scenarios import CLUSTER_SCENARIOS
-from bench.measuring import Row
+from bench.measuring import Row, shown
 from bench.nodes import open_nodes
 from bench.scenarios import SCENARIOS
 from bench.server import Server
 from servers.postgres import Postgres
 from servers.redis import Redis
+from tocsin.cli.serving.descriptors import raise_limit
 
 
 def run(
@@ -31,7 +31,7 @@ def run(
     *note* has the costs of one node recorded, and the picture of the history drawn anew; to *json*
     all costs are appended, those of a cluster included.
     """
-    allow_many_files()
+    raise_limit()  # of open files: each connection is one
     stores = ("sqlite", "postgres") if store == "both" else (store,)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()};")
     print(f"medians of {runs} runs, each on a fresh node;")
@@ -54,12 +54,6 @@ def run(
         show({"Postgres and Redis": of_cluster})
         if json is not None:
             history.record("postgres", of_cluster, send, json)
-
-
-def allow_many_files() -> None:
-    """Allow as many open files as this process may have: each connection is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def measure(store: str, names: list[str], runs: int) -> dict[str, Row]:
@@ -142,10 +136,6 @@ def show(results: dict[str, dict[str, Row]]) -> None:
     print(f"|---|{'---:|' * len(stores)}---:|")
     for name in next(iter(results.values())):
         rows = [results[store][name] for store in stores]
-        cells = " | ".join(f"{_number(row.value)} {row.unit}".strip() for row in rows)
+        cells = " | ".join(f"{shown(row.value)} {row.unit}".strip() for row in rows)
         target = "" if rows[0].target is None else f"≤ {rows[0].target:g} {rows[0].unit}"
         print(f"| {name} | {cells} | {target} |")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"

@@ -21,7 +21,7 @@ import psutil
 
 SECRET = "bench-secret-bench-secret-bench-secret"
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-_START_TIMEOUT = 20.0
+_START_TIMEOUT = 20.0  # seconds
 
 
 @cache

@@ -36,7 +36,7 @@ _GROWTH_MAX: Final = 0.1
 """Share by which the last quarter of a soak may be above the second one: caches fill for a while,
 and a purge comes in steps."""
 _STEADY: Final = ("memory", "descriptors", "tasks", "actors", "database")
-_MIB: Final = 1024 * 1024
+_MIB: Final = 1024 * 1024  # bytes
 _READINGS: Final = re.compile(r"^([a-z_]+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
 

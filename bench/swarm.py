@@ -14,7 +14,7 @@ from bench.server import token
 from tocsin.load.device import PUSH, SEQUENCE
 from tocsin.load.socket_client import SocketClient
 
-_CONNECTING_MAX = 200
+_CONNECTING_MAX = 200  # clients that connect at a time
 
 
 class Address(Protocol):

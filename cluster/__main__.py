@@ -19,7 +19,7 @@ from cluster.topology import Topology
 from servers.node import Node
 from servers.postgres import Postgres
 from servers.program import find_binary
-from tocsin.cli.greeting import greeting
+from tocsin.cli.serving.greeting import greeting
 from tocsin.settings import Settings
 from tocsin.settings.secrets import DevelopmentSecrets
 

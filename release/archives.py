@@ -8,8 +8,8 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
-_FILE, _PROGRAM, _FOLDER = 0o644, 0o755, 0o755
-_LEVEL: Final = 9
+_FILE, _PROGRAM, _FOLDER = 0o644, 0o755, 0o755  # modes
+_LEVEL: Final = 9  # of gzip: the smallest, for archives are made once
 
 
 def normalise(archive: Path, at: int) -> None:

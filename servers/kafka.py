@@ -22,7 +22,7 @@ from servers.unprivileged import START_TIMEOUT, UnprivilegedServer, run_in_loop
 
 _METADATA: Final = 3
 """The key of the request that asks for the cluster's brokers and topics, and its version."""
-_VERSION: Final = 1
+_VERSION: Final = 1  # see above
 _LOGGING: Final = """\
 Configuration:
   Appenders:
@@ -43,7 +43,7 @@ _LOGIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
 _SCRAM_LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 _SCRAM: Final = {"sha256": 1, "sha512": 2}
 """The mechanisms by their hashes, as `AlterUserScramCredentials` numbers them."""
-_ALTER_SCRAM: Final = 51
+_ALTER_SCRAM: Final = 51  # the key of the request `AlterUserScramCredentials`
 _ITERATIONS: Final = 4096
 """Rounds of the salted password: Kafka takes no fewer."""
 

@@ -2,10 +2,11 @@
 
     python -m servers.mail_sink PORT CERTIFICATE KEY
 
-`full@` 452 · `gone@` 550 5.1.1 · `policy@` 550 5.7.1 · `spam@` 554 after DATA · `busy@` 451 after
-DATA · `slow@` never answers DATA · `cut@` takes the mail and cuts the connection instead of saying
-so. `once-…@` does as the rest of the name says the first time, and takes it the second. Each mail
-that is taken is a line of JSON on stdout. It ends with its stdin.
+`full@` 452 · `gone@` 550 5.1.1 · `quoted@` the same, with the address · `policy@` 550 5.7.1 ·
+`spam@` 554 after DATA · `busy@` 451 after DATA · `slow@` never answers DATA · `cut@` takes the mail
+and cuts the connection instead of saying so. `once-…@` does as the rest of the name says the first
+time, and takes it the second. Each mail that is taken is a line of JSON on stdout. It ends with its
+stdin.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 RCPT = {
     "full": "452 4.2.2 mailbox full",
     "gone": "550 5.1.1 no such user",
+    "quoted": "550 5.1.1 <{address}>: no such user",
     "policy": "550 5.7.1 not from you",
 }
 DATA = {"spam": "554 5.7.1 looks like spam", "busy": "451 4.3.0 later"}
@@ -39,7 +41,7 @@ class Sink:
         """Answer RCPT."""
         behaviour = self._behaviour(address)
         if behaviour in RCPT:
-            return RCPT[behaviour]
+            return RCPT[behaviour].format(address=address)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

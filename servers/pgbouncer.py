@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from servers.machine import NOBODY, free_port, traversable
 from servers.program import find_binary
 
-START_TIMEOUT = 20
+START_TIMEOUT = 20  # seconds; it takes a fraction of one
 
 
 def find_pgbouncer() -> Path:

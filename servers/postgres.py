@@ -35,8 +35,8 @@ from servers.machine import NOBODY, free_port, is_traversable, read_lines, trave
 from servers.postgres_binaries import copy_of_wheel, find_binaries
 from servers.postgres_template import templates
 
-START_TIMEOUT = 60  # a loaded two-core machine takes 3 s
-STOP_TIMEOUT = 30
+START_TIMEOUT = 60  # seconds; a loaded two-core machine takes 3
+STOP_TIMEOUT = 30  # seconds; a checkpoint on a busy disk takes some
 
 # Ends the server if the test process dies without closing it. The guard waits for the end of its
 # input, which comes however that process ends. (The kernel's parent-death signal does not serve: it
@@ -86,7 +86,7 @@ class GivenPostgres:
 class Postgres:
     """A server of our own in a temporary directory, on a port that it keeps over restarts.
 
-    `durable` keeps the settings that make a commit survive the server's sudden end; without it the
+    *durable* keeps the settings that make a commit survive the server's sudden end; without it the
     server is faster and may lose the last commits in `stop("immediate")`.
 
     With *disk*, the data stand in that directory instead of the temporary one; with *logs_apart*

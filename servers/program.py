@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-START_TIMEOUT = 20
-INSTALL_TIMEOUT = 180
+START_TIMEOUT = 20  # seconds; most listen within one
+INSTALL_TIMEOUT = 180  # seconds for the list of packages, or for one package
 GUARD = """
 exec 3<&0
 "$@" </dev/null &

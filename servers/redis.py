@@ -36,9 +36,9 @@ from servers.authority import Certified
 from servers.machine import free_port, read_lines
 from servers.program import find_binary as find_or_install
 
-START_TIMEOUT = 30  # a loaded two-core machine takes 0.1 s
-STOP_TIMEOUT = 30
-DATABASES = 10_000
+START_TIMEOUT = 30  # seconds; a loaded two-core machine takes 0.1
+STOP_TIMEOUT = 30  # seconds
+DATABASES = 10_000  # each test is given one of its own
 
 # Ends the server if the test process dies without closing it: see the guard of Postgres.
 GUARD = """
@@ -74,7 +74,7 @@ class GivenRedis:
 class Redis:
     """A server of our own in a temporary directory, on a port that it keeps over restarts.
 
-    `durable` writes each change to disk before it is answered; without it, a stop forgets
+    *durable* writes each change to disk before it is answered; without it, a stop forgets
     everything. With *certified* it speaks TLS only.
 
     With *acl*, the text of an ACL file, only the users in that can log in; *login* is the name and

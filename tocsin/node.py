@@ -41,8 +41,8 @@ from tocsin.server.admission.limits import Limits
 from tocsin.server.admission.origins import is_allowed_host
 from tocsin.server.api.all_operations import OPERATIONS, open_metrics_operation
 from tocsin.server.api.http_api import HttpApi
-from tocsin.server.api.inspecting import named_sample, sample
 from tocsin.server.api.late_app import LateApp
+from tocsin.server.api.operators.inspecting import named_sample, sample
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.connector_status import ConnectorTerms
 from tocsin.server.door.edge_actors import FrontDoorActor, HttpActor, HttpServing

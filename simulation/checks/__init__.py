@@ -7,30 +7,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulation.checks.acceptance import Acceptance
-from simulation.checks.answers import Answers
-from simulation.checks.bounds import Bounds
-from simulation.checks.brought import Brought
 from simulation.checks.check import Check
-from simulation.checks.convergence import Convergence
-from simulation.checks.counters import Counters
-from simulation.checks.durable import Durable
-from simulation.checks.holdings import Holdings
-from simulation.checks.honesty import Honesty
-from simulation.checks.lateness import Lateness
-from simulation.checks.ledger import Ledger
-from simulation.checks.letters import Letters
-from simulation.checks.order import Order
-from simulation.checks.presence import Presence
-from simulation.checks.queues import Queues
-from simulation.checks.quiet import Quiet
-from simulation.checks.receipts import Receipts
-from simulation.checks.retention import Retention
-from simulation.checks.sends import Sends
-from simulation.checks.sessions import Sessions
-from simulation.checks.single import Single
-from simulation.checks.steps import Steps
-from simulation.checks.times import Times
+from simulation.checks.devices.brought import Brought
+from simulation.checks.devices.durable import Durable
+from simulation.checks.devices.lateness import Lateness
+from simulation.checks.devices.ledger import Ledger
+from simulation.checks.devices.sessions import Sessions
+from simulation.checks.devices.single import Single
+from simulation.checks.nodes.answers import Answers
+from simulation.checks.nodes.bounds import Bounds
+from simulation.checks.nodes.convergence import Convergence
+from simulation.checks.nodes.counters import Counters
+from simulation.checks.nodes.holdings import Holdings
+from simulation.checks.nodes.honesty import Honesty
+from simulation.checks.nodes.presence import Presence
+from simulation.checks.nodes.quiet import Quiet
+from simulation.checks.notifications.acceptance import Acceptance
+from simulation.checks.notifications.letters import Letters
+from simulation.checks.notifications.order import Order
+from simulation.checks.notifications.queues import Queues
+from simulation.checks.notifications.receipts import Receipts
+from simulation.checks.notifications.retention import Retention
+from simulation.checks.notifications.sends import Sends
+from simulation.checks.notifications.steps import Steps
+from simulation.checks.notifications.times import Times
 
 ALL: Final[tuple[type[Check], ...]] = (
     Sessions,

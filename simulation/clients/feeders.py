@@ -26,6 +26,7 @@ _WAS_STORED: Final = "SELECT notification_id FROM idempotency WHERE credential =
 _BURST: Final = 30
 """The most messages that are put in at once: more than a batch."""
 _BURSTS: Final = 0.1
+"""The share of feeds that are bursts: rare, for each fills several batches."""
 _POISON: Final = (
     b"",
     b"no JSON",

@@ -17,7 +17,7 @@ from simulation.world.history import Frame, RequestStory
 from simulation.world.host import Host
 from simulation.world.network import Connection
 
-_CLOSE: Final = 0x88
+_CLOSE: Final = 0x88  # opcodes with the final bit (RFC 6455 §5.2)
 _PING: Final = 0x89
 """The first bytes of close and ping frames (RFC 6455, section 5.2)."""
 

@@ -10,7 +10,7 @@ import msgspec
 from simulation.world.history import Frame, RequestStory, SessionStory, Watcher
 
 _POSTS: Final = frozenset({"publish", "publish_batch"})
-_ACCEPTED: Final = frozenset({200, 201, 202})
+_ACCEPTED: Final = frozenset({200, 201, 202})  # statuses
 
 
 class Figures(msgspec.Struct, kw_only=True):

@@ -31,6 +31,7 @@ _HEARTBEAT: Final = 5.0
 _PATIENCE: Final = 10.0
 """Seconds after which a source gives up a broker that does not answer."""
 _BATCH: Final = 16
+"""Messages of a batch: few, so that a run has many batches."""
 HANGS: Final = "hangs"
 
 

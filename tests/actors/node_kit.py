@@ -14,6 +14,7 @@ import trio
 from simulation.world.store_way import StoreWay
 from tests.actors.clock_kit import pass_time
 from tests.actors.outlet_kit import FakeOutlet
+from tests.actors.submitting_kit import Submitting
 from tocsin.actors.cluster.bridge import ClusterBridge
 from tocsin.actors.cluster.state import ClusterState
 from tocsin.actors.delivery.attendance import Attendance
@@ -25,12 +26,11 @@ from tocsin.actors.delivery.users_keeper import UsersKeeper
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import BusStatus, StoreStatus
 from tocsin.actors.publishing.announcer import Announcer
-from tocsin.actors.publishing.notifications import Notifications, Submit
+from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.publishing.topics import Topics, TopicsWorker
 from tocsin.actors.runtime.mailbox import Mailbox
-from tocsin.actors.runtime.ref import Ref, Reply
+from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.supervisor import Supervisor
-from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
@@ -130,7 +130,7 @@ class Device:
 
 
 @dataclass
-class Node:
+class Node(Submitting):
     """One node's actors."""
 
     name: str
@@ -167,17 +167,6 @@ class Node:
         changed = await self.write(Publish(content, users, "shop"))
         assert isinstance(changed, Changed)
         return notification
-
-    def submit(self, command: Spoolable) -> Reply[Committal]:
-        """Ask for it as producers do: it goes to the store or into the spool."""
-        reply: Reply[Committal] = Reply()
-        id_ = command.content.id if isinstance(command, Publish) else command.notification
-        self.notifications.submit(id_, Submit(command=command, reply=reply))
-        return reply
-
-    async def ask(self, command: Spoolable) -> Committal:
-        with trio.fail_after(30):
-            return await self.submit(command).wait()
 
     async def device(self, user: str = "ada", name: str = "phone") -> Device:
         """A device that was welcomed."""

@@ -16,16 +16,16 @@ import trio
 from msgspec.structs import replace
 
 from tests.actors.clock_kit import pass_time
+from tests.actors.submitting_kit import Submitting
 from tests.persistence import desk_kit
 from tocsin.actors.delivery.neighbours import ALONE
 from tocsin.actors.directory import DirectoryKeeper
 from tocsin.actors.health import StoreStatus
-from tocsin.actors.publishing.notifications import Notifications, Submit
+from tocsin.actors.publishing.notifications import Notifications
 from tocsin.actors.publishing.scheduler import tell_times
 from tocsin.actors.runtime.mailbox import Mailbox
-from tocsin.actors.runtime.ref import Ref, Reply
+from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
-from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.actors.spool.line import SpoolLine
 from tocsin.actors.spool.spooler import Spooler
 from tocsin.actors.storage.actor import StorageActor
@@ -86,7 +86,7 @@ class TroubledStore(SqliteStore):
             raise StoreUnavailable("away")
 
 
-class SpoolNode:
+class SpoolNode(Submitting):
     """A node as far as posts go; what it answers is noted in the order of the answers."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
@@ -138,17 +138,6 @@ class SpoolNode:
                 await pass_time(0.1)
                 yield self
                 crash.cancel()
-
-    def submit(self, command: Spoolable) -> Reply[Committal]:
-        """Ask for it, as `Publishing` does."""
-        reply: Reply[Committal] = Reply()
-        id_ = command.content.id if isinstance(command, Publish) else command.notification
-        self.notifications.submit(id_, Submit(command=command, reply=reply))
-        return reply
-
-    async def ask(self, command: Spoolable) -> Committal:
-        with trio.fail_after(30):
-            return await self.submit(command).wait()
 
     async def drained(self) -> None:
         """Wait until nothing waits, and posts go to the store again."""

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.actors.clock_kit import pass_time, settle
-from tests.actors.store_kit import Crowd, FakeStore, acknowledged, staged
+from tests.actors.store_kit import Crowd, acknowledged, staged
 from tests.persistence.desk_kit import publish
 from tocsin.actors.storage.blockades import PAUSE, Blockades, parties
 from tocsin.actors.storage.lines import Line
@@ -35,13 +35,6 @@ class Posts(Crowd):
         for name in users:
             write = Write(command=publish(*name.split("+")))
             await self._start(name, write)
-
-
-@pytest.fixture
-async def stage(autojump_clock):
-    async with staged(FakeStore(latency=0.01)) as stage:
-        await pass_time(1)
-        yield stage
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.actors.clock_kit import pass_time
-from tests.actors.store_kit import Crowd, FakeStore, staged
+from tests.actors.store_kit import Crowd, FakeStore
 from tests.persistence.desk_kit import publish
 from tocsin.actors.runtime.errors import ActorCrashed
 from tocsin.actors.storage.lines import Line
@@ -83,13 +83,6 @@ class Ahead(Crowd):
             command = replace(by("shop", users.format(name)))
             reply = self.line.reply(command)
             await self._start(name, Write(command=command, reply=reply, line=self.line))
-
-
-@pytest.fixture
-async def stage(autojump_clock):
-    async with staged(FakeStore(latency=0.01)) as stage:
-        await pass_time(1)
-        yield stage
 
 
 @pytest.fixture

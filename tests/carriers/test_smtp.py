@@ -65,6 +65,13 @@ async def test_each_answer_is_what_it_means(mail, name, kind, reason):
         assert not carried.at_once
 
 
+async def test_the_reason_does_not_repeat_the_address(mail):
+    carried = await carrier(mail).carry(to("quoted"))
+
+    assert isinstance(carried, AddressGone)
+    assert carried.reason == "550 5.1.1 <(address)>: no such user"
+
+
 async def test_a_server_that_never_answers_is_left_when_that_is_cancelled(mail):
     used = carrier(mail)
     # Twice as many as the carrier has threads: those of the cancelled ones have ended.

@@ -11,7 +11,7 @@ import pytest
 
 from servers.node import wait_until
 from tests.system.server_kit import Server, fresh_user
-from tocsin.cli.descriptors import KEPT, connections_allowed
+from tocsin.cli.serving.descriptors import KEPT, connections_allowed
 
 NARROW = ("sh", "-c", 'ulimit -Sn 250 && ulimit -Hn 300 && exec "$@"', "sh")
 

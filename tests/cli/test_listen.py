@@ -13,7 +13,7 @@ from servers.node import PATIENCE, ROOT, wait_until
 from servers.tokens import SECRET, bearer, token
 from tests.cli.command_kit import Listener, last_line
 from tests.system.server_kit import Server, fresh_user
-from tocsin.cli.listen import default_device
+from tocsin.cli.clients.listen import default_device
 
 
 @pytest.fixture

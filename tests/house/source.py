@@ -94,11 +94,23 @@ def imports(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             base = absolute(node, package)
             names = [deepest_module(base, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Call):
+            names = imported_by_name(node)
         else:
             continue
         for name in names:
             if name.split(".")[0] in (*FOLDERS, CLIENT):
                 yield node.lineno, name
+
+
+def imported_by_name(call: ast.Call) -> list[str]:
+    """The module that `import_module("…")` asks for, which is an import as well."""
+    match call:
+        case ast.Call(func=function, args=[ast.Constant(value=str(name)), *_]):
+            is_import = ast.unparse(function).endswith(("import_module", "__import__"))
+            return [name] if is_import else []
+        case _:
+            return []
 
 
 def absolute(node: ast.ImportFrom, package: str) -> str:

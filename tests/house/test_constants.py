@@ -9,7 +9,16 @@ from itertools import pairwise
 
 import pytest
 
-from tests.house.source import PACKAGE, ROOT, parse, python_files, refuse, short, text_of
+from tests.house.source import (
+    PACKAGE,
+    ROOT,
+    our_python,
+    parse,
+    python_files,
+    refuse,
+    short,
+    text_of,
+)
 
 BOUND_WORD = re.compile(r"(^|_)(max|min|most|least|maximum|minimum)(_|$)", re.IGNORECASE)
 CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
@@ -20,7 +29,8 @@ def test_numbers_say_their_unit_and_reason():
     refuse(
         (
             f"{short(path)} {name}"
-            for path in python_files(PACKAGE)
+            for path in our_python()
+            if not short(path).startswith("tests/")
             for name in bare_numbers(parse(path), text_of(path))
         ),
         "A number wants its unit and its reason, in a string below it or a comment",
@@ -36,6 +46,18 @@ def test_the_name_of_a_limit_ends_in_max_or_min():
             if BOUND_WORD.search(name) and not BOUND_LAST.search(name)
         ),
         "A limit is called `<thing>_<unit>_max` or `_min`: all limits sort and grep alike",
+    )
+
+
+def test_times_to_wait_have_names():
+    refuse(
+        (
+            f"{short(path)}:{line}"
+            for room in (PACKAGE, ROOT / "clients")
+            for path in python_files(room)
+            for line in bare_waits(parse(path))
+        ),
+        "Give the time a name, with its unit and its reason: a caller or a test may want another",
     )
 
 
@@ -63,7 +85,11 @@ def test_no_test_replaces_a_constant():
         ("# Seconds.\nA = 3", []),
         ("A = True", []),
         ("A = 'x'", []),
-        ("a, b = 1, 2", []),
+        ("A, B = 1, 2", ["A, B"]),
+        ("A, B = 1, 2  # seconds", []),
+        ("A = (0.1, 5)", ["A"]),
+        ("A = frozenset({1, 2})", ["A"]),
+        ("A = (1, 'x')", []),
         ("class DoorLimits:\n    waiting_max: int = 3", ["waiting_max"]),
         ("class DoorLimits:\n    waiting_max: int = 3  # clients", []),
         ("class Door:\n    waiting: int = 0", []),
@@ -71,6 +97,20 @@ def test_no_test_replaces_a_constant():
 )
 def test_bare_numbers_are_seen(source, found):
     assert list(bare_numbers(ast.parse(source), source)) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("trio.sleep(0.5)", [1]),
+        ("trio.sleep(0)", []),
+        ("trio.sleep(_PAUSE)", []),
+        ("with trio.move_on_after(\n    1, shield=True\n): ...", [1]),
+        ("f(0.5)", []),
+    ],
+)
+def test_bare_waits_are_seen(source, lines):
+    assert list(bare_waits(ast.parse(source))) == lines
 
 
 @pytest.mark.parametrize(
@@ -121,12 +161,37 @@ def bare_numbers(tree: ast.Module, text: str) -> Iterator[str]:
 
 def constant_name(node: ast.stmt) -> str | None:
     match node:
-        case ast.Assign(targets=[ast.Name(id=name)], value=value) if is_number(value):
-            return name
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if is_number(value):
-            return name
+        case ast.Assign(targets=[ast.Name() | ast.Tuple() as target], value=value):
+            pass
+        case ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value):
+            pass
         case _:
             return None
+    is_one = is_number(value) or are_numbers(value)
+    return ast.unparse(target).strip("()") if is_one else None
+
+
+def are_numbers(value: ast.expr) -> bool:
+    """Whether *value* is a tuple of numbers, or a set of them."""
+    match value:
+        case ast.Call(func=ast.Name(id="frozenset"), args=[inner]):
+            return are_numbers(inner)
+        case ast.Tuple(elts=numbers) | ast.Set(elts=numbers) | ast.List(elts=numbers):
+            return bool(numbers) and all(map(is_number, numbers))
+        case _:
+            return False
+
+
+def bare_waits(tree: ast.Module) -> Iterator[int]:
+    """The lines where a number stands for the seconds of a wait."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=function, args=[ast.Constant(value=int() | float() as seconds), *_]):
+                name = ast.unparse(function).rpartition(".")[2]
+                if seconds and name in ("sleep", "move_on_after", "fail_after"):
+                    yield node.lineno
+            case _:
+                pass
 
 
 def is_number(value: ast.expr) -> bool:

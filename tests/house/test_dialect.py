@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.source import (
+    CLIENT,
     FOLDERS,
     PACKAGE,
     ROOT,
@@ -22,6 +24,7 @@ from tests.house.source import (
     python_files,
     refuse,
     short,
+    text_of,
 )
 
 LOGGING_HOMES = {"tocsin/logs.py", "simulation/world/logs.py", "tests/test_logs.py"}
@@ -29,6 +32,10 @@ LOGGING_HOMES = {"tocsin/logs.py", "simulation/world/logs.py", "tests/test_logs.
 FRONT_PAGES = {"tocsin_client"}
 """Packages for the programs of others, which are to import from one place."""
 ERROR_NAMES_REFUSED = {"exc", "e", "err", "ex"}
+EVENTS_OF_CALLERS = {"tocsin/actors/reasons.py", "tocsin/actors/cluster/complaints.py"}
+"""Modules that log an event which their caller names."""
+TWO_BACKTICKS = re.compile(r"(?<!`)``(?!`)")
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
 
 def test_only_structlog_writes_log_lines():
@@ -39,6 +46,18 @@ def test_only_structlog_writes_log_lines():
             if short(path) not in LOGGING_HOMES and imports_logging(parse(path))
         ),
         "Log with structlog: a fixed event, and keys with values",
+    )
+
+
+def test_the_event_of_a_log_line_is_a_fixed_text():
+    refuse(
+        (
+            f"{short(path)}:{line}"
+            for path in product_and_tools()
+            if short(path) not in EVENTS_OF_CALLERS
+            for line in events_made_up(parse(path))
+        ),
+        "An event is one text, by which operators look for it; what differs is a key with a value",
     )
 
 
@@ -92,12 +111,38 @@ def test_annotations_are_not_evaluated():
 def test_parameters_are_marked_with_stars_in_prose():
     refuse(
         (
-            f"{short(path)}: {name} of {function.name}"
+            f"{short(path)}: {name} of {owner.name}"
             for path in product_and_tools()
-            for function in functions_of(path)
-            for name in quoted_parameters(function)
+            for owner in ast.walk(parse(path))
+            if isinstance(owner, Function | ast.ClassDef)
+            for name in quoted_parameters(owner)
         ),
         "In a docstring a parameter is *name*; `name` is code of elsewhere",
+    )
+
+
+def test_code_in_prose_has_one_backtick():
+    refuse(
+        (
+            f"{short(path)} {owner.name}"
+            for path in product_and_tools()
+            for owner in ast.walk(parse(path))
+            if isinstance(owner, Function | ast.ClassDef)
+            if TWO_BACKTICKS.search(ast.get_docstring(owner) or "")
+        ),
+        "Code of elsewhere is `name`, with one backtick",
+    )
+
+
+def test_reasons_stand_below_constants_or_behind_them():
+    refuse(
+        (
+            f"{short(path)}:{number}"
+            for path in our_python()
+            for number, line in enumerate(text_of(path).splitlines(), 1)
+            if line.lstrip().startswith("#" + ":")
+        ),
+        "The reason of a constant is a string below it, or a short comment behind it",
     )
 
 
@@ -105,14 +150,20 @@ def test_no_match_passes_over_what_it_does_not_know():
     refuse(
         (
             f"{short(path)} {function.name}"
-            for room in ("actors", "server", "persistence")
-            for path in python_files(PACKAGE / room)
+            for path in python_files(PACKAGE)
             for function in functions_of(path)
             for node in ast.walk(function)
             if isinstance(node, ast.Match) and passes_over(node)
         ),
         "Name the cases that need nothing, and end with `assert_never`: no new one is overlooked",
     )
+
+
+def test_mypy_looks_for_open_matches():
+    mypy = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert mypy["strict"]
+    assert "exhaustive-match" in mypy["enable_error_code"]
+    assert {*FOLDERS, "dev", CLIENT} - {"clients", "deploy"} == set(mypy["files"])
 
 
 # --- the rules catch what they are for ------------------------------------------------------------
@@ -138,14 +189,42 @@ def test_the_names_that_a_module_defines_are_seen():
     assert defined_names(ast.parse(source)) == {"D", "E", "f", "H", "J"}
 
 
-def test_quoted_parameters_are_seen():
-    source = 'def f(self, one, two, *, three):\n    """`one`, ``two``, *three* and `four`."""'
-    [function] = ast.parse(source).body
-    assert isinstance(function, ast.FunctionDef)
-    assert list(quoted_parameters(function)) == ["one"]
+@pytest.mark.parametrize(
+    "source",
+    [
+        'def f(self, one, two, *, three):\n    """`one`, ``two``, *three* and `four`."""',
+        'def f(*one, **two):\n    """`one`, *two*."""',
+        'class A:\n    """`one`."""\n    def __init__(self, one): ...',
+    ],
+)
+def test_quoted_parameters_are_seen(source):
+    [owner] = ast.parse(source).body
+    assert isinstance(owner, ast.FunctionDef | ast.ClassDef)
+    assert list(quoted_parameters(owner)) == ["one"]
 
 
-@pytest.mark.parametrize(("last", "passes"), [("pass", True), ("assert_never(x)", False)])
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ('logger.info("node started", port=port)', []),
+        ('logger.info(f"node {name} started")', [1]),
+        ('logger.info("node %s started", name)', [1]),
+        ('self._logger.info("node " + name)', [1]),
+        ('log = logger.info if a else logger.error\nlog("node " + name)', [2]),
+        ('table.info("node " + name)', []),
+    ],
+)
+def test_events_that_are_made_up_are_seen(source, lines):
+    assert list(events_made_up(ast.parse(source))) == lines
+
+
+@pytest.mark.parametrize(
+    ("last", "passes"),
+    [
+        *(("pass", True), ("...", True), ("return", True), ("continue", True)),
+        *(("assert_never(x)", False), ("return 1", False)),
+    ],
+)
 def test_a_match_that_passes_over_is_seen(last, passes):
     [match] = ast.parse(f"match x:\n    case 1: f()\n    case _: {last}").body
     assert isinstance(match, ast.Match)
@@ -200,6 +279,30 @@ def defined_names(tree: ast.Module | ast.If) -> set[str]:
     return found
 
 
+def events_made_up(tree: ast.Module) -> Iterator[int]:
+    """The lines that log another event than one fixed text."""
+    levels = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and "logger." in ast.unparse(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=[*given]) if name in levels:
+                pass
+            case ast.Call(func=ast.Attribute(value=owner, attr=name), args=[*given]) if (
+                name in LEVELS and ast.unparse(owner).endswith("logger")
+            ):
+                pass
+            case _:
+                continue
+        is_fixed = len(given) == 1 and isinstance(given[0], ast.Constant)
+        if not is_fixed:
+            yield node.lineno
+
+
 def imports_logging(tree: ast.Module) -> bool:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -219,15 +322,21 @@ def imports_future(tree: ast.Module) -> bool:
     )
 
 
-def quoted_parameters(function: Function) -> Iterator[str]:
-    text = ast.get_docstring(function) or ""
-    arguments = function.args
-    for each in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-        if re.search(rf"(?<!`)`{each.arg}`(?!`)", text):
-            yield each.arg
+def quoted_parameters(owner: Function | ast.ClassDef) -> Iterator[str]:
+    """Parameters of *owner*, or of a class' `__init__`, that its docstring marks as code."""
+    text = ast.get_docstring(owner) or ""
+    makers = owner.body if isinstance(owner, ast.ClassDef) else [owner]
+    for function in makers:
+        if isinstance(function, Function) and function.name in ("__init__", owner.name):
+            taken = function.args
+            rest = (each for each in (taken.vararg, taken.kwarg) if each is not None)
+            for each in (*taken.posonlyargs, *taken.args, *taken.kwonlyargs, *rest):
+                if re.search(rf"(?<!`)`{each.arg}`(?!`)", text):
+                    yield each.arg
 
 
 def passes_over(match: ast.Match) -> bool:
     last = match.cases[-1]
     is_wildcard = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
-    return is_wildcard and all(isinstance(each, ast.Pass) for each in last.body)
+    told = [ast.unparse(each) for each in last.body]
+    return is_wildcard and set(told) <= {"pass", "...", "return", "continue"}

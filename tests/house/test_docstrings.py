@@ -10,11 +10,12 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.house.source import PACKAGE, Function, parse, python_files, refuse, short
+from tests.house.source import PACKAGE, ROOT, Function, parse, python_files, refuse, short
 
 OURS = {"AssertionError", "NotImplementedError"}
 """Errors that only a mistake of ours raises."""
@@ -34,8 +35,7 @@ def test_public_functions_name_the_errors_that_they_raise():
     refuse(
         (
             f"{short(path)}: {name} raises {error}"
-            for path in python_files(PACKAGE)
-            if not short(path).startswith(FOR_PEOPLE)
+            for path in promised()
             for name, error in untold_errors(parse(path), ports())
         ),
         'Say in the docstring "Raises `X` if …": a caller cannot see it from the signature',
@@ -46,8 +46,7 @@ def test_functions_that_wait_and_raise_say_what_cancelling_does():
     refuse(
         (
             f"{short(path)}: {name}"
-            for path in python_files(PACKAGE)
-            if not short(path).startswith(FOR_PEOPLE)
+            for path in promised()
             for name in untold_cancelling(parse(path), ports())
         ),
         "Say what cancelling does: nothing, half of it, or all the same",
@@ -109,6 +108,12 @@ def test_untold_cancelling_is_seen(source, found):
 
 
 # --- how they look --------------------------------------------------------------------------------
+
+
+def promised() -> Iterator[Path]:
+    """The modules whose functions are called by code that relies on their docstrings."""
+    for room in (PACKAGE, ROOT / "clients"):
+        yield from (each for each in python_files(room) if FOR_PEOPLE not in short(each))
 
 
 def untold_errors(tree: ast.Module, contracts: dict[str, str]) -> Iterator[tuple[str, str]]:

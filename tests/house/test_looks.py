@@ -6,11 +6,12 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from release.tree import source_files
 from tests.house.patterns import SECONDS_MAX, Pattern, patterns_of, slow_texts, troubles
 from tests.house.source import PACKAGE, ROOT, our_python, parse, python_files, refuse, short
 
@@ -22,6 +23,10 @@ IMPURE_CALLS = {
     *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
     *("uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"),
 }
+
+BINARY = {".png", ".ico", ".zip", ".db", ".gz"}
+"""Endings of files whose bytes are no lines."""
+MARK = re.compile(rb"(<{7}|={7}|>{7}|\|{7})( .*)?")
 
 STARTS = re.compile(r"(\bChild|\bspawn|_spawn|\bspawn_prompt|_spawn_prompt)$")
 """The functions that are given a child's factory."""
@@ -46,6 +51,18 @@ def test_children_are_made_anew_by_their_factories():
             for line in handed_back(path.read_text())
         ),
         "A factory makes each incarnation; what is to survive a crash is a table that it is given",
+    )
+
+
+def test_no_file_has_the_marks_of_a_merge():
+    refuse(
+        (
+            f"{name}:{number}"
+            for name in source_files()
+            if (ROOT / name).suffix not in BINARY
+            for number in marks_of_a_merge((ROOT / name).read_bytes())
+        ),
+        "A merge was not finished there",
     )
 
 
@@ -186,10 +203,18 @@ def test_pure_code_is_left_alone(source):
         ('tree.spawn("users", lambda: Users(table))', False),
         ('tree.spawn("users", UsersKeeper)', False),
         ("sorted(names, key=lambda: users)", False),
+        ("tree.spawn('users', partial(lambda: users))", True),
+        ("tree.spawn('users', self._make)\ndef _make(self): return self._users", True),
+        ("tree.spawn('users', self._make)\ndef _make(self): return Users(self._table)", False),
     ],
 )
 def test_factories_that_hand_back_the_same_object_are_seen(source, is_seen):
     assert list(handed_back(source)) == [1] * is_seen
+
+
+def test_marks_of_a_merge_are_seen():
+    text = b"a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\n======== a line of rst\n"
+    assert list(marks_of_a_merge(text)) == [2, 4, 6]
 
 
 def test_an_error_raised_in_splitting_is_seen():
@@ -301,13 +326,37 @@ def raised_in_splitting(source: str) -> Iterator[int]:
 
 
 def handed_back(source: str) -> Iterator[int]:
-    """The lines where a child's factory is a lambda that makes nothing."""
-    for node in ast.walk(ast.parse(source)):
+    """The lines where a child's factory, a lambda or a method of the module, makes nothing."""
+    tree = ast.parse(source)
+    makers = {each.name: each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and STARTS.search(ast.unparse(node.func)):
             for argument in (*node.args, *(each.value for each in node.keywords)):
-                body = argument.body if isinstance(argument, ast.Lambda) else None
-                if isinstance(body, ast.Name | ast.Attribute):
+                if isinstance(given_back(argument, makers), ast.Name | ast.Attribute):
                     yield argument.lineno
+
+
+def given_back(factory: ast.expr, makers: Mapping[str, ast.FunctionDef]) -> ast.expr | None:
+    """The expression that is all of *factory*; one of *makers*, or a `partial` of it."""
+    match factory:
+        case ast.Lambda(body=body):
+            return body
+        case ast.Call(func=ast.Name(id="partial"), args=[wrapped, *_]):
+            return given_back(wrapped, makers)
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name in makers:
+            match makers[name].body:
+                case [ast.Return(value=value)] | [ast.Expr(), ast.Return(value=value)]:
+                    return value
+                case _:
+                    return None
+        case _:
+            return None
+
+
+def marks_of_a_merge(content: bytes) -> Iterator[int]:
+    for number, line in enumerate(content.splitlines(), 1):
+        if MARK.fullmatch(line):
+            yield number
 
 
 def requirement_names(path: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
@@ -36,6 +37,8 @@ CALLED_BY_NAME = {
     *("on_partitions_revoked", "on_partitions_assigned"),
 }
 """Methods that asyncio, click, asyncpg and aiokafka call on objects which we hand them."""
+NO_HELPERS = {"tests/other_pythons.py"}
+"""Programs of their own among the tests."""
 PLAIN = {
     *("property", "staticmethod", "classmethod", "cached_property", "override", "cache"),
     *("dataclass", "asynccontextmanager", "contextmanager", "lru_cache", "final", "total_ordering"),
@@ -53,7 +56,19 @@ def test_no_two_modules_have_a_public_class_of_one_name():
                 homes[node.name].append(module_name(path))
     refuse(
         (f"{name}: in {', '.join(found)}" for name, found in homes.items() if len(found) > 1),
-        "Two things have one name: who greps for it, or reads a line alone, cannot tell which",
+        "Two things have one name: a reader of one line, or a grep, cannot tell which",
+    )
+
+
+def test_the_helpers_of_a_room_are_its_kits():
+    refuse(
+        (
+            short(path)
+            for path in python_files(ROOT / "tests")
+            if not re.fullmatch(r"test_\w+|\w+_kit|conftest|__init__", path.stem)
+            if short(path) not in NO_HELPERS and path.parent.name != "house"
+        ),
+        "Call it <room>_kit.py: a reader sees at the import that it is no test and no product",
     )
 
 

@@ -34,6 +34,8 @@ OPENERS = {
 }
 SHARE_MAX = 0.02
 """Of the sentences of a room: a question in other words, or a saying, may open so."""
+SHIPPED = ("tocsin", "clients", "deploy", "release", "dev")
+"""Folders whose rooms are read by users and operators as well: there no sentence opens so."""
 ROOMS = (
     *("tocsin/actors/runtime", "tocsin/actors", "tocsin/cli", "tocsin/client"),
     *("tocsin/carriers", "tocsin/load", "tocsin/outbound", "tocsin/persistence"),
@@ -46,9 +48,9 @@ ROOMS = (
 def test_sentences_have_a_noun_for_their_subject():
     refuse(
         (
-            f"{room}: {share:.1%}, at most {SHARE_MAX:.1%}, such as {shown!r}"
+            f"{room}: {share:.1%}, at most {share_max(room):.1%}, such as {shown!r}"
             for room, share, shown in shares()
-            if share > SHARE_MAX
+            if share > share_max(room)
         ),
         'Name the device, node, producer, entry … instead of "who" and "what"',
     )
@@ -108,6 +110,10 @@ def test_sentences_are_told_apart():
 
 
 # --- how they look --------------------------------------------------------------------------------
+
+
+def share_max(room: str) -> float:
+    return 0.0 if room.split("/")[0] in SHIPPED else SHARE_MAX
 
 
 def shares() -> Iterator[tuple[str, float, str]]:

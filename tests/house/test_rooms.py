@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 
 import pytest
 
+from release.tree import source_files
 from tests.house.source import (
     CLIENT,
     FOLDERS,
@@ -50,6 +51,7 @@ ABOVE = {
 BESIDE_SEES = {"protocol"}
 
 LINES = {
+    "tocsin.cli": ("serving", "upkeep", "operators", "clients"),
     "tocsin.actors": (
         *("cluster", "publishing", "escalation", "spool", "sinks", "tracing", "delivery"),
         *("storage", "runtime"),
@@ -73,16 +75,21 @@ LINES = {
             "auth",
         ),
     ),
+    "tocsin.server.api": ("specs", "operators"),
     "simulation": ("bugs", "runs", "checks", "faults", "clients", "world"),
+    "simulation.checks": ("notifications", "devices", "nodes", "known"),
 }
 """Package -> its rooms in their line: none imports from one before it. A module in no room is
 seen by all, and sees the rooms that `FLOORS` names."""
 FLOORS = {
+    "tocsin.cli": set[str](),
     "tocsin.actors": {"runtime"},
     "tocsin.persistence": set[str](),
     "tocsin.persistence.scripts": {"topics", "logs"},
     "tocsin.server": {"admission", "auth"},
+    "tocsin.server.api": {"specs", "operators"},
     "simulation": {"bugs", "runs", "checks", "faults", "clients", "world"},
+    "simulation.checks": {"notifications", "devices", "nodes", "known"},
 }
 TOOLS = {
     "simulation": {"tocsin", "simulation"},
@@ -138,6 +145,12 @@ def test_tools_see_the_product_and_no_tests():
     )
 
 
+def test_no_folder_with_python_stands_beside_the_rules():
+    folders = {each.parts[0] for each in source_files() if each.suffix == ".py"}
+    refuse(folders - set(FOLDERS), "Say in `source.FOLDERS` that it is ours")
+    refuse(set(FOLDERS) - {"tocsin", "tests"} - set(TOOLS), "Say in `TOOLS` what it may import")
+
+
 def test_only_the_commands_use_the_client_s_package():
     refuse(
         (
@@ -188,7 +201,7 @@ def test_no_imports_go_round_in_a_circle():
         ("settings", "server.http", False),
         ("settings", "node", False),
         ("node", "persistence.postgres", True),
-        ("cli.serve", "node", True),
+        ("cli.serving.serve", "node", True),
     ],
 )
 def test_imports_between_rooms_are_judged(importer, target, allowed):
@@ -203,6 +216,12 @@ def test_relative_imports_are_resolved():
         "tocsin.actors.b",
         "tocsin.protocol",
     ]
+
+
+def test_an_import_by_name_is_seen():
+    tree = ast.parse('importlib.import_module("tocsin.server.http")\nf("tocsin.node")')
+
+    assert list(imports(tree, package="tocsin")) == [(1, "tocsin.server.http")]
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,19 @@ what joins nodes, of each kind."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+import redis
 import trio
 
 from servers.postgres import in_thread
 from tests.persistence.databases_kit import AnyStore, Database, PostgresDatabase, SqliteFile
 from tests.persistence.desk_kit import Desk
-from tests.persistence.services_kit import MemoryService, RedisService, Service
+from tests.persistence.services_kit import MemoryService, RedisService, Service, opened
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
+from tocsin.persistence.bus import Bus
 from tocsin.persistence.postgres.hands import postgres_hands
 from tocsin.persistence.scripts.limits import LIMITS, ScriptLimits
 from tocsin.persistence.sqlite.hands import sqlite_hands
@@ -112,3 +114,25 @@ def on_hands(request, tmp_path):
             asyncio.run(work(hands))
 
     return on_sqlite
+
+
+@pytest.fixture
+async def ann(service) -> AsyncIterator[Bus]:
+    """The bus of one node."""
+    async with opened(service.bus("node-a")) as bus:
+        yield bus
+
+
+@pytest.fixture
+async def ben(service) -> AsyncIterator[Bus]:
+    """The bus of another node."""
+    async with opened(service.bus("node-b")) as bus:
+        yield bus
+
+
+@pytest.fixture
+def intruder(redis_url) -> Iterator[redis.Redis]:
+    """A program that writes into Redis what no node would."""
+    client = redis.Redis.from_url(redis_url)
+    yield client
+    client.close()

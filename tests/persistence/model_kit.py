@@ -43,9 +43,7 @@ from tocsin.protocol.cursor import LogState, choose_start
 from tocsin.protocol.ledger import DeliveryRecord
 from tocsin.protocol.marking import marked, times
 from tocsin.protocol.news import AckStored
-from tocsin.protocol.notification import (
-    State,
-)
+from tocsin.protocol.notification import State
 
 
 class Model(ModelOfLogs):

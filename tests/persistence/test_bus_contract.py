@@ -9,18 +9,6 @@ from tests.persistence.services_kit import hear, opened, said
 from tocsin.persistence.bus import BusUnavailable
 
 
-@pytest.fixture
-async def ann(service):
-    async with opened(service.bus("node-a")) as bus:
-        yield bus
-
-
-@pytest.fixture
-async def ben(service):
-    async with opened(service.bus("node-b")) as bus:
-        yield bus
-
-
 async def test_messages_are_heard_on_the_channels_subscribed(ann, ben):
     await ben.subscribe(["u:1", "u:2"])
 

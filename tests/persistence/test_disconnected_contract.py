@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import trio
 
 from tests.persistence.services_kit import opened
 from tocsin.persistence.bus import DISCONNECTED_LIFETIME, DISCONNECTED_MAX
-
-
-@pytest.fixture
-async def ann(service):
-    async with opened(service.bus("node-a")) as bus:
-        yield bus
-
-
-@pytest.fixture
-async def ben(service):
-    async with opened(service.bus("node-b")) as bus:
-        yield bus
 
 
 async def test_no_user_was_disconnected_at_first(ann):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import redis
 import trio
 
 from tests.persistence.services_kit import (
@@ -37,23 +36,10 @@ from tocsin.persistence.redis.scripts import (
 from tocsin.persistence.redis.spool import FOREIGN_MAX, RedisSpool
 from tocsin.protocol.seals import Purpose, Seals
 
+pytestmark = pytest.mark.parametrize("service", ["redis"], indirect=True)
+
 SPOOL = "tocsin:spool"
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-async def service(redis_url):
-    service = RedisService(redis_url)
-    async with service.running():
-        yield service
-
-
-@pytest.fixture
-def intruder(redis_url):
-    """An intruder in Redis."""
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-import redis
 
-from tests.persistence.services_kit import RedisService
 from tocsin.persistence.bus import Connected, Lease
 from tocsin.persistence.redis.presence import LEASE_MAX
 from tocsin.protocol.seals import SEAL_BYTES, Purpose
 
+pytestmark = pytest.mark.parametrize("service", ["redis"], indirect=True)
+
 PHONE = Lease("ada", "phone", "node-a", 1, "a:1")
-
-
-@pytest.fixture
-async def service(redis_url):
-    service = RedisService(redis_url)
-    async with service.running():
-        yield service
-
-
-@pytest.fixture
-def intruder(redis_url):
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
 
 
 async def test_a_runs_lease_that_no_node_has_made_vouches_for_no_device(service, intruder):

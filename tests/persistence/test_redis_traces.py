@@ -8,14 +8,9 @@ from tests.persistence.services_kit import RedisService, append
 from tocsin.persistence.bus import Claim, Lease, Replaying, SpoolDraft
 from tocsin.persistence.redis.traces import RedisTraces
 
+pytestmark = pytest.mark.parametrize("service", ["redis"], indirect=True)
+
 NODE = "node-a"
-
-
-@pytest.fixture
-async def service(redis_url):
-    service = RedisService(redis_url)
-    async with service.running():
-        yield service
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ import trio
 from structlog.testing import capture_logs
 
 from tocsin.protocol.refusal import refuse
-from tocsin.server.api import dead_letters, operators, spool
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import Caller, Operation
+from tocsin.server.api.operators import dead_letters, nodes, spool
 
 CALL: Any = SimpleNamespace(
     principal=SimpleNamespace(credential="key:abc"), address="192.0.2.1", request_id="r-1"
 )
 ACTS: list[Operation] = [
     each
-    for module in (operators, spool, dead_letters)
+    for module in (nodes, spool, dead_letters)
     for each in module.operations.all
     if each.caller is Caller.ADMIN and each.method != "GET"
 ]

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from simulation.bugs.mutation import Mutation
-from simulation.checks.holdings import Holdings
+from simulation.checks.nodes.holdings import Holdings
 from simulation.runs.simulator import simulate
 from simulation.world.plan import Plan
 from tocsin.actors.delivery.connections import Connections

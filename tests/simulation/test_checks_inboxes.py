@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from simulation.checks.convergence import Convergence
+from simulation.checks.nodes.convergence import Convergence
 from simulation.clients.screen import Screen
 from simulation.world.history import RequestStory
 from simulation.world.plan import Plan

@@ -2,8 +2,8 @@
 
 import pytest
 
-from simulation.checks.letters import Letters
-from simulation.checks.retention import Retention
+from simulation.checks.notifications.letters import Letters
+from simulation.checks.notifications.retention import Retention
 from simulation.world.history import RequestStory
 from simulation.world.plan import Plan
 from tests.simulation.stage_kit import EPOCH, Stage, a_post

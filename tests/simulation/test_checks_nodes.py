@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from simulation.checks.answers import Answers
-from simulation.checks.bounds import Bounds
-from simulation.checks.honesty import Honesty
-from simulation.checks.lateness import Lateness
+from simulation.checks.devices.lateness import Lateness
+from simulation.checks.nodes.answers import Answers
+from simulation.checks.nodes.bounds import Bounds
+from simulation.checks.nodes.honesty import Honesty
 from tests.simulation.stage_kit import Stage, a_post
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from simulation.bugs.mutation import Mutation
-from simulation.checks.presence import Presence
+from simulation.checks.nodes.presence import Presence
 from simulation.runs.simulator import simulate
 from simulation.world.history import RequestStory
 from simulation.world.plan import Plan

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from simulation.checks.queues import Queues
+from simulation.checks.notifications.queues import Queues
 from simulation.world.chance import Chance
 from simulation.world.history import RequestStory
 from simulation.world.queue import SimulatedQueue

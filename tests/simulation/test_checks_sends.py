@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from simulation.checks.sends import Sends
-from simulation.checks.silences import Silences
-from simulation.checks.steps import Steps
+from simulation.checks.known.silences import Silences
+from simulation.checks.notifications.sends import Sends
+from simulation.checks.notifications.steps import Steps
 from simulation.world.chance import Chance
 from simulation.world.channels import Carrying, SimulatedChannels
 from simulation.world.history import RequestStory

@@ -2,10 +2,10 @@
 
 import pytest
 
-from simulation.checks.durable import Durable
-from simulation.checks.pushes import Pushes
-from simulation.checks.sessions import Sessions
-from simulation.checks.single import Single
+from simulation.checks.devices.durable import Durable
+from simulation.checks.devices.pushes import Pushes
+from simulation.checks.devices.sessions import Sessions
+from simulation.checks.devices.single import Single
 from simulation.world.history import RequestStory
 from simulation.world.plan import Plan
 from tests.simulation.stage_kit import EPOCH, Stage

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from simulation.checks.acceptance import Acceptance
-from simulation.checks.convergence import Convergence
-from simulation.checks.counters import Counters
-from simulation.checks.ledger import Ledger
-from simulation.checks.order import Order
+from simulation.checks.devices.ledger import Ledger
+from simulation.checks.nodes.convergence import Convergence
+from simulation.checks.nodes.counters import Counters
+from simulation.checks.notifications.acceptance import Acceptance
+from simulation.checks.notifications.order import Order
 from simulation.clients.screen import Screen
 from simulation.world.history import RequestStory
 from tests.simulation.stage_kit import Stage, a_post

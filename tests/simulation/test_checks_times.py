@@ -3,7 +3,7 @@ much."""
 
 import pytest
 
-from simulation.checks.times import Times
+from simulation.checks.notifications.times import Times
 from simulation.world.history import RequestStory
 from tests.simulation.stage_kit import Stage, a_post
 from tocsin.protocol.values import to_rfc3339

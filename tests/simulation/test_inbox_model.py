@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from simulation.checks import inbox_model as model
-from simulation.checks.inbox_model import UNSEEN, Deed, Register, possible
+from simulation.checks.known import inbox_model as model
+from simulation.checks.known.inbox_model import UNSEEN, Deed, Register, possible
 
 ARRIVES = Deed(1.0, 2.0, model.arrives)
 

@@ -24,7 +24,7 @@ MEMORY: Final = 10.0
 
 @dataclass(slots=True)
 class LoopStatus:
-    """What the watcher has seen; *busy* is a share of one core, 0 to 1."""
+    """The findings of the watcher; *busy* is a share of one core, 0 to 1."""
 
     busy: float = 0.0
     late: float = 0.0

@@ -44,9 +44,9 @@ What: TypeAlias = "tuple[str | None, str | None, str | None, str | None]"
 
 
 class Sightings:
-    """What a node has seen since the last telling: *counts* by kind, and the *kept* ones.
+    """All that a node has seen since the last telling: *counts* by kind, and the *kept* ones.
 
-    *everybody*: whether a spectator wants to see more than the named *users*.
+    With *everybody*, a spectator wants to see more than the named *users*.
     """
 
     __slots__ = ("_everybody", "_named", "_now", "_users", "counts", "kept")

@@ -34,6 +34,14 @@ _STEP_TIMEOUT: Final = 10.0
 """Seconds for each answer of the server; the worker's limit holds for all of them together."""
 _THREADS_PER_MAIL: Final = 2
 """Threads for each mail that is carried at a time: one may still be ending."""
+_CLOSING: Final = 421
+"""The reply of a server that closes the connection, whatever it was asked (RFC 5321 §4.2.3)."""
+_TOO_LARGE: Final = 552
+"""The reply to a mail beyond the storage that a mailbox or a message may have (RFC 5321 §4.2.3)."""
+_NO_MAILBOX: Final = 550
+"""The reply for a mailbox that is not there, or that policy keeps closed (RFC 5321 §4.2.3)."""
+_PERMANENT: Final = 500
+"""The reply from which on a repetition is of no use (RFC 5321 §4.2.1)."""
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _NO_SUCH_ADDRESS: Final = re.compile(r"(?:^|\D)5\.1\.\d")
 _ENHANCED: Final = re.compile(r"(?:^|\D)5\.\d{1,3}\.\d{1,3}(?:\D|$)")
@@ -129,16 +137,16 @@ class _Call:
         match error:
             case smtplib.SMTPRecipientsRefused(recipients=recipients):
                 code, text = next(iter(recipients.values()))
-                return _of_recipient(code, _words(code, text))
+                return _of_recipient(code, self._words(code, text))
             case smtplib.SMTPResponseException(smtp_code=code, smtp_error=text):
-                reason = _words(code, text)
-                if code == 421 or not self._greeted:
-                    refused = isinstance(error, smtplib.SMTPAuthenticationError) or code >= 500
-                    return ChannelDown(reason, refused=refused)
-                if code < 500:
+                reason = self._words(code, text)
+                if code == _CLOSING or not self._greeted:
+                    is_login = isinstance(error, smtplib.SMTPAuthenticationError)
+                    return ChannelDown(reason, refused=is_login or code >= _PERMANENT)
+                if code < _PERMANENT:
                     return TryLater(reason)
-                # A sender that is not let send is so for each mail; 552 is about this one's size.
-                if isinstance(error, smtplib.SMTPSenderRefused) and code != 552:
+                # A sender that is not let send is so for each mail.
+                if isinstance(error, smtplib.SMTPSenderRefused) and code != _TOO_LARGE:
                     return ChannelDown(reason, refused=True)
                 return Rejected(reason)
             case smtplib.SMTPNotSupportedError():
@@ -153,18 +161,18 @@ class _Call:
         refused = isinstance(error, ssl.SSLCertVerificationError)
         return ChannelDown(f"{type(error).__name__}: {error}", refused=refused)
 
+    def _words(self, code: int, text: bytes | str) -> str:
+        said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        # Servers like to repeat the address, which is a person's, and this goes to logs and tables.
+        return f"{code} {said.replace(self._to, '(address)')}"
+
 
 def _of_recipient(code: int, reason: str) -> Carried:
-    if code == 421:
+    if code == _CLOSING:
         return ChannelDown(reason)
-    if code < 500:
+    if code < _PERMANENT:
         return TryLater(reason)
     # RFC 3463: 5.1.x is about the address. A bare 550 says the same, in older words.
-    if _NO_SUCH_ADDRESS.search(reason) or (code == 550 and not _ENHANCED.search(reason)):
+    if _NO_SUCH_ADDRESS.search(reason) or (code == _NO_MAILBOX and not _ENHANCED.search(reason)):
         return AddressGone(reason, at_once=False)
     return Rejected(reason)
-
-
-def _words(code: int, text: bytes | str) -> str:
-    said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return f"{code} {said}"

@@ -37,12 +37,13 @@ class WebhookCarrier:
         body = _body(parcel)
         headers = signed_headers(parcel.send, body, self._secrets, parcel.now_ms)
         try:
-            return _judge(await self._outbound.post(self._url, headers, body))
+            answer = await self._outbound.post(self._url, headers, body)
         except OutboundFailed as failed:
             reason = f"{failed.reason}: {failed}"
             if failed.reason in ("timeout", "not_http"):
                 return TryLater(reason)
             return ChannelDown(reason, refused=failed.reason.startswith("forbidden"))
+        return _judge(answer, parcel.now_ms)
 
 
 def checked_address(text: str) -> str:
@@ -67,11 +68,11 @@ def _body(parcel: Parcel) -> bytes:
     )
 
 
-def _judge(answer: OutboundAnswer) -> Carried:
+def _judge(answer: OutboundAnswer, now_ms: int) -> Carried:
     status = answer.status
     if 200 <= status < 300:
         return Accepted()
-    after = _retry_after(answer)
+    after = answer.retry_after(now_ms)
     if status == 429:
         return ChannelDown("429", after)
     if status in (401, 403, 404, 410):
@@ -80,8 +81,3 @@ def _judge(answer: OutboundAnswer) -> Carried:
     if status in _PASSING or not 400 <= status < 500:
         return TryLater(str(status), after)
     return Rejected(str(status))
-
-
-def _retry_after(answer: OutboundAnswer) -> float | None:
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None

@@ -39,6 +39,8 @@ _TTL_MAX: Final = 86400
 """Seconds for which a push service keeps a message: news of yesterday is no push."""
 _HEADER_KEPT: Final = 3600
 """Seconds for which a VAPID header is used for an origin: making one costs 50 µs."""
+_PAUSE: Final = 60
+"""Seconds of a pause for a push service that asks for one, and does not say for how long."""
 _ORIGINS_MAX: Final = 64
 """Origins whose headers are kept; there are a handful of push services."""
 _URGENCY: Final = {"low": "low", "normal": "normal", "high": "high", "critical": "high"}
@@ -93,18 +95,18 @@ class WebPushCarrier:
             if failed.reason.startswith("forbidden"):
                 return Rejected(f"{failed.reason}: {failed}")
             return TryLater(f"{failed.reason}: {failed}")
-        return self._judge(answer, origin, now_s)
+        return self._judge(answer, origin, parcel.now_ms)
 
-    def _judge(self, answer: OutboundAnswer, origin: str, now_s: int) -> Carried:
+    def _judge(self, answer: OutboundAnswer, origin: str, now_ms: int) -> Carried:
         status = answer.status
         if 200 <= status < 300:
             return Accepted()
         if status in (404, 410):
             return AddressGone(str(status))
         if status == 429 or status >= 500:
-            after = _retry_after(answer)
+            after = answer.retry_after(now_ms)
             if status == 429:
-                self._pause(origin, now_s + math.ceil(after or 60))
+                self._pause(origin, now_ms // 1000 + math.ceil(after or _PAUSE))
             return TryLater(str(status), after)
         if status in (401, 403):
             # Our key, and so each push to this service.
@@ -163,8 +165,3 @@ def _ttl(notification: CarriedNotification, now_ms: int) -> int:
     if notification.expires_at is None:
         return _TTL_MAX
     return max(0, min(_TTL_MAX, (notification.expires_at - now_ms) // 1000))
-
-
-def _retry_after(answer: OutboundAnswer) -> float | None:
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None

@@ -16,36 +16,31 @@ from tocsin import __version__
 from tocsin.cli.groups import CommandGroup
 from tocsin.cli.trouble import as_typed, typed_program
 
-__all__ = ["COMMANDS", "main"]
-
-# name: (module:attribute, what it does)
+# name: (module below this one:attribute, what it does)
 COMMANDS = {
-    "serve": ("tocsin.cli.serve:serve", "Run the server."),
-    "token": ("tocsin.cli.token:token", "Print a token for a user."),
-    "key": ("tocsin.cli.key:key", "Create, list and revoke API keys."),
-    "send": ("tocsin.cli.send:send", "Send a notification."),
-    "listen": ("tocsin.cli.listen:listen", "Show a user's notifications as they come."),
+    "serve": ("serving.serve:serve", "Run the server."),
+    "token": ("clients.token:token", "Print a token for a user."),
+    "key": ("upkeep.key:key", "Create, list and revoke API keys."),
+    "send": ("clients.send:send", "Send a notification."),
+    "listen": ("clients.listen:listen", "Show a user's notifications as they come."),
     "dead-letters": (
-        "tocsin.cli.dead_letters:dead_letters",
+        "operators.dead_letters:dead_letters",
         "List, show, replay and discard what did not arrive.",
     ),
-    "webhook": ("tocsin.cli.webhook:webhook", "Make, list, test and mend webhooks."),
-    "connector": (
-        "tocsin.cli.connector:connector",
-        "List, pause and resume connectors to brokers.",
-    ),
-    "sink": ("tocsin.cli.sink:sink", "List, pause, enable and rewind sinks in brokers."),
-    "channel": ("tocsin.cli.channel:channel", "List the channels to people."),
-    "vapid": ("tocsin.cli.vapid:vapid", "Make the key that signs Web Push."),
-    "secrets": ("tocsin.cli.secrets:secrets", "Seal the secrets in the database with another key."),
-    "migrate": ("tocsin.cli.migrate:migrate", "Bring the database up to date."),
-    "backup": ("tocsin.cli.backup:backup", "Copy the database into a file."),
-    "restore": ("tocsin.cli.restore:restore", "Make the database what a backup holds."),
-    "copy": ("tocsin.cli.copy:copy", "Copy a whole database into another, empty one."),
-    "vacuum": ("tocsin.cli.vacuum:vacuum", "Give the disk back what the database does not use."),
-    "forget-user": ("tocsin.cli.forget_user:forget_user", "Remove all that names a user."),
-    "load": ("tocsin.cli.load:load", "Put load on a deployment, and account for all of it."),
-    "config": ("tocsin.cli.config:config", "Check, show and document the settings."),
+    "webhook": ("operators.webhook:webhook", "Make, list, test and mend webhooks."),
+    "connector": ("operators.connector:connector", "List, pause and resume connectors to brokers."),
+    "sink": ("operators.sink:sink", "List, pause, enable and rewind sinks in brokers."),
+    "channel": ("operators.channel:channel", "List the channels to people."),
+    "vapid": ("vapid:vapid", "Make the key that signs Web Push."),
+    "secrets": ("upkeep.secrets:secrets", "Seal the secrets in the database with another key."),
+    "migrate": ("upkeep.migrate:migrate", "Bring the database up to date."),
+    "backup": ("upkeep.backup:backup", "Copy the database into a file."),
+    "restore": ("upkeep.restore:restore", "Make the database what a backup holds."),
+    "copy": ("upkeep.copy:copy", "Copy a whole database into another, empty one."),
+    "vacuum": ("upkeep.vacuum:vacuum", "Give the disk back what the database does not use."),
+    "forget-user": ("upkeep.forget_user:forget_user", "Remove all that names a user."),
+    "load": ("clients.load:load", "Put load on a deployment, and account for all of it."),
+    "config": ("config:config", "Check, show and document the settings."),
 }
 
 
@@ -74,7 +69,7 @@ class Commands(CommandGroup):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

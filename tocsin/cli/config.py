@@ -27,10 +27,10 @@ Each setting can be given in four ways. The first one that is given counts:
 
 1. a flag: `tocsin serve --resend-delay 5s`;
 2. an environment variable: `TOCSIN_RESEND_DELAY=5s`. An empty one counts as not given.
-   Secrets (`jwt_secret`, `database`, `redis`, `jwks_url`) may instead come from a file that a
-   variable names: `TOCSIN_JWT_SECRET_FILE=/run/secrets/jwt`. One newline at its end is left out.
-   Prefer this or the plain variable to the flag: other users of a machine can see a program's
-   flags;
+   Secrets may instead come from a file that a variable names:
+   `TOCSIN_JWT_SECRET_FILE=/run/secrets/jwt`; they are SECRETS. One newline at the file's end is
+   left out. Prefer this or the plain variable to the flag: other users of a machine can see a
+   program's flags;
 3. a key of a TOML file: `resend_delay = "5s"`. The file is named by `--config` or `TOCSIN_CONFIG`;
    keys stand at its top, those of brokers in tables (below), and relative paths start at the
    working directory;
@@ -38,7 +38,7 @@ Each setting can be given in four ways. The first one that is given counts:
 
 Names that are no settings are errors, in the file and among the variables that begin with
 `TOCSIN_` (apart from `TOCSIN_CONFIG`, `TOCSIN_TEST_…`, and `TOCSIN_URL` and `TOCSIN_TOKEN`, with
-which `send`, `listen` and `dead-letters` find a server). `tocsin config check` lists all that is
+which the commands that call a server find it). `tocsin config check` lists all that is
 wrong at once; `tocsin config show` shows every value, with secrets masked, and where it comes from.
 
 Durations are `90d`, `24h`, `5m`, `10s`, `500ms` or plain seconds. Sizes are `1MiB`, `64KiB` or
@@ -100,10 +100,12 @@ def metrics() -> None:
 
 def documentation() -> str:
     """docs/settings.md, whole."""
+    secrets = ", ".join(f"`{known.name}`" for known in SETTINGS if known.kind.secret)
+    head = _DOCS_HEAD.replace("SECRETS", secrets)
     settings = "".join(_row(known) for known in SETTINGS)
     connectors = "".join(_table("connectors", kind) for kind in KINDS.values())
     sinks = "".join(_table("sinks", kind) for kind in SINK_KINDS.values())
-    return _DOCS_HEAD + settings + connectors + sinks
+    return head + settings + connectors + sinks
 
 
 def _table(family: str, kind: type[BrokerTable]) -> str:

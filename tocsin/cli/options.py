@@ -19,9 +19,7 @@ import click
 
 from tocsin.settings import SETTINGS
 from tocsin.settings.setting import Setting
-from tocsin.settings.sources import CONFIG_FLAG, CONFIG_VARIABLE, Flags, load_settings
-
-__all__ = ["Flags", "load_settings", "serve_options", "subset"]
+from tocsin.settings.sources import CONFIG_FLAG, CONFIG_VARIABLE
 
 R = TypeVar("R")
 

@@ -10,8 +10,6 @@ from typing import Final
 
 import click
 
-__all__ = ["Trouble", "as_typed", "program", "typed_program"]
-
 PROGRAM_VARIABLE: Final = "_TOCSIN_PROGRAM"
 """Names the calling program, such as `./dev`, as the person typed it."""
 

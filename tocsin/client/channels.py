@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar
 
 import msgspec
 
-from tocsin.client.calls import Call, UnreadableAnswer, ask
-
-PATH: Final = "/v1/admin/channels"
+from tocsin.client.operator_calls import OperatorCalls
 
 
 class ListedChannel(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,13 +26,11 @@ class ListedChannels(msgspec.Struct, frozen=True, kw_only=True):
     channels: list[ListedChannel]
 
 
-async def read_channels(base: str, token: str) -> ListedChannels:
-    """The channels of the server at *base*.
+class ChannelCalls(OperatorCalls):
+    """The channels of a server; see `OperatorCalls`."""
 
-    Raises `CallFailed`; that is `UnreadableAnswer` if the list is none. Cancelling does no harm.
-    """
-    response = await ask(base, token, Call("GET", PATH, verb="ask", scope="admin"))
-    try:
-        return msgspec.json.decode(response.content, type=ListedChannels)
-    except msgspec.DecodeError:
-        raise UnreadableAnswer(response.status_code) from None
+    PATH: ClassVar[str] = "/v1/admin/channels"
+
+    async def list(self) -> ListedChannels:
+        """All of them, as the node that answers sees them."""
+        return await self._read(ListedChannels)

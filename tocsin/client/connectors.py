@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar
 
-import httpx
 import msgspec
 
-from tocsin.client.calls import Call, UnreadableAnswer, ask
-
-PATH: Final = "/v1/admin/connectors"
-_REMEDIES: Final[dict[int | str, str]] = {404: "see `connector list`, and repeat"}
+from tocsin.client.operator_calls import OperatorCalls
 
 
 class ConnectorShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,24 +31,15 @@ class ConnectorsShown(msgspec.Struct, frozen=True, kw_only=True):
     connectors: list[ConnectorShown]
 
 
-class Connections:
-    """The connectors of the server at *base*.
+class ConnectorCalls(OperatorCalls):
+    """The connectors of a server; see `OperatorCalls`."""
 
-    Every method raises `CallFailed`; that is `UnreadableAnswer` if the answer is not one of Tocsin.
-    A cancelled call may have been done all the same.
-    """
-
-    def __init__(self, base: str, token: str) -> None:
-        self._base = base
-        self._token = token
+    PATH: ClassVar[str] = "/v1/admin/connectors"
+    REMEDIES: ClassVar[Mapping[int | str, str]] = {404: "see `connector list`, and repeat"}
 
     async def list(self) -> ConnectorsShown:
         """All of them, as the node that answers sees them."""
-        response = await self._ask("GET", "")
-        try:
-            return msgspec.json.decode(response.content, type=ConnectorsShown)
-        except msgspec.DecodeError:
-            raise UnreadableAnswer(response.status_code) from None
+        return await self._read(ConnectorsShown)
 
     async def pause(self, name: str) -> None:
         """Have the connector take nothing more, on all nodes."""
@@ -63,8 +51,4 @@ class Connections:
 
     async def skip(self, name: str, place: str) -> None:
         """Have the connector pass over the message at *place*."""
-        await self._ask("POST", f"/{name}/skip", msgspec.json.encode({"place": place}))
-
-    async def _ask(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
-        call = Call(method, PATH + path, verb="ask", scope="admin", remedies=_REMEDIES, body=body)
-        return await ask(self._base, self._token, call)
+        await self._ask("POST", f"/{name}/skip", body={"place": place})

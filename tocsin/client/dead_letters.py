@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar
 
-import httpx
 import msgspec
 
-from tocsin.client.calls import Call, UnreadableAnswer, ask
-
-PATH: Final = "/v1/admin/dead-letters"
-_REMEDIES: Final[dict[int | str, str]] = {
-    404: "see `dead-letters list --status all`, and repeat",
-    409: "leave it as it is, or discard it",
-}
+from tocsin.client.operator_calls import OperatorCalls
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,32 +36,22 @@ class LetterPage(msgspec.Struct, frozen=True, kw_only=True):
     next: int | None
 
 
-class DeadLetters:
-    """The dead letters of the server at *base*.
+class DeadLetterCalls(OperatorCalls):
+    """The dead letters of a server; see `OperatorCalls`."""
 
-    Every method raises `CallFailed`; that is `UnreadableAnswer` if the answer is not one of Tocsin.
-    A cancelled call may have been done all the same.
-    """
-
-    def __init__(self, base: str, token: str) -> None:
-        self._base = base
-        self._token = token
+    PATH: ClassVar[str] = "/v1/admin/dead-letters"
+    REMEDIES: ClassVar[Mapping[int | str, str]] = {
+        404: "see `dead-letters list --status all`, and repeat",
+        409: "leave it as it is, or discard it",
+    }
 
     async def page(self, query: Mapping[str, str]) -> LetterPage:
         """Those that *query* asks for."""
-        response = await self._ask("GET", "", query)
-        try:
-            return msgspec.json.decode(response.content, type=LetterPage)
-        except msgspec.DecodeError:
-            raise UnreadableAnswer(response.status_code) from None
+        return await self._read(LetterPage, query=query)
 
     async def show(self, letter: int) -> Any:
         """All that is known of one, as it came."""
-        response = await self._ask("GET", f"/{letter}")
-        try:
-            return msgspec.json.decode(response.content)
-        except msgspec.DecodeError:
-            raise UnreadableAnswer(response.status_code) from None
+        return await self._read(Any, f"/{letter}")
 
     async def replay(self, letter: int) -> None:
         """Have it delivered once more."""
@@ -77,9 +60,3 @@ class DeadLetters:
     async def discard(self, letter: int) -> None:
         """Settle it without delivery; again is no error."""
         await self._ask("DELETE", f"/{letter}")
-
-    async def _ask(
-        self, method: str, path: str, query: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        call = Call(method, PATH + path, verb="ask", scope="admin", query=query, remedies=_REMEDIES)
-        return await ask(self._base, self._token, call)

@@ -1,6 +1,6 @@
 """A push as one line for people.
 
-What stands in a notification was written by somebody else and goes to somebody's terminal: line
+The text of a notification was written by one person and goes to the terminal of another: line
 breaks and control characters, which could steer it, are shown as spaces.
 """
 

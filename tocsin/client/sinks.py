@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar
 
-import httpx
 import msgspec
 
-from tocsin.client.calls import Call, UnreadableAnswer, ask
-
-PATH: Final = "/v1/admin/sinks"
-_REMEDIES: Final[dict[int | str, str]] = {404: "see `sink list`, and repeat"}
+from tocsin.client.operator_calls import OperatorCalls
 
 
 class SinkShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,22 +27,15 @@ class SinksShown(msgspec.Struct, frozen=True, kw_only=True):
     sinks: list[SinkShown]
 
 
-class SinkCalls:
-    """The sinks of the server at *base*. Every method raises `CallFailed`, `list` also
-    `UnreadableAnswer`. Cancelled, what was asked for may have been done.
-    """
+class SinkCalls(OperatorCalls):
+    """The sinks in brokers of a server; see `OperatorCalls`."""
 
-    def __init__(self, base: str, token: str) -> None:
-        self._base = base
-        self._token = token
+    PATH: ClassVar[str] = "/v1/admin/sinks"
+    REMEDIES: ClassVar[Mapping[int | str, str]] = {404: "see `sink list`, and repeat"}
 
     async def list(self) -> SinksShown:
         """All of them."""
-        response = await self._ask("GET", "")
-        try:
-            return msgspec.json.decode(response.content, type=SinksShown)
-        except msgspec.DecodeError:
-            raise UnreadableAnswer(response.status_code) from None
+        return await self._read(SinksShown)
 
     async def pause(self, name: str) -> None:
         """Have nothing more carried to the sink; it keeps its place."""
@@ -57,8 +47,4 @@ class SinkCalls:
 
     async def rewind(self, name: str, since: str) -> None:
         """Have all receipts since an instant (RFC 3339) carried again."""
-        await self._ask("POST", f"/{name}/rewind", msgspec.json.encode({"since": since}))
-
-    async def _ask(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
-        call = Call(method, PATH + path, verb="ask", scope="admin", remedies=_REMEDIES, body=body)
-        return await ask(self._base, self._token, call)
+        await self._ask("POST", f"/{name}/rewind", body={"since": since})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar
 
 import msgspec
 
-from tocsin.client.calls import Call, UnreadableAnswer, ask
-
-PATH: Final = "/v1/webhooks"
-_REMEDIES: Final[dict[int | str, str]] = {404: "see `webhook list`, and repeat"}
+from tocsin.client.calls import UnreadableAnswer
+from tocsin.client.operator_calls import OperatorCalls
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,36 +28,23 @@ class WebhooksFound(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: list[Webhook]
 
 
-class Webhooks:
-    """The webhooks of the server at *base*.
+class WebhookCalls(OperatorCalls):
+    """The webhooks of a server; see `OperatorCalls`."""
 
-    Every method raises `CallFailed`; that is `UnreadableAnswer` if the answer is not one of Tocsin.
-    A cancelled call may have been done all the same.
-    """
+    PATH: ClassVar[str] = "/v1/webhooks"
+    REMEDIES: ClassVar[Mapping[int | str, str]] = {404: "see `webhook list`, and repeat"}
 
-    def __init__(self, base: str, token: str) -> None:
-        self._base = base
-        self._token = token
-
-    async def all(self) -> list[Webhook]:
+    async def list(self) -> list[Webhook]:
         """All that there are."""
-        content = await self._ask("GET", "", None)
-        try:
-            return msgspec.json.decode(content, type=WebhooksFound).webhooks
-        except msgspec.DecodeError:
-            raise UnreadableAnswer(200) from None
+        return (await self._read(WebhooksFound)).webhooks
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer to a call below `/v1/webhooks`, as it came; `None` if it has no body."""
-        content = await self._ask(method, path, body)
-        try:
-            return msgspec.json.decode(content) if content else None
-        except msgspec.DecodeError:
-            raise UnreadableAnswer(200) from None
+        """The answer to a call below `PATH`, as it came; `None` if it has no body.
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
-        encoded = None if body is None else msgspec.json.encode(body)
-        call = Call(
-            method, PATH + path, verb="ask", scope="admin", body=encoded, remedies=_REMEDIES
-        )
-        return (await ask(self._base, self._token, call)).content
+        Raises `CallFailed`, or `UnreadableAnswer`. Cancelled, it may have been done all the same.
+        """
+        response = await self._ask(method, path, body=body)
+        try:
+            return msgspec.json.decode(response.content) if response.content else None
+        except msgspec.DecodeError:
+            raise UnreadableAnswer(response.status_code) from None

@@ -1,5 +1,5 @@
 """`tocsin load`: load on a deployment of one's own, and an account of each notification.
 
-`plan` says what is done and what is demanded, `books` who should have got what and who did,
-`device` and `producer` are the clients, `engine` runs them, `report` tells.
+`plan` has the parameters and the thresholds, `books` the account of posts and pushes for each user;
+`device` and `producer` are the clients, `engine` runs them, `verdict` judges and `report` tells.
 """

@@ -12,6 +12,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Final
 
 from tocsin.load.books import Books
@@ -21,6 +22,9 @@ from tocsin.load.target import Target
 
 _AGAIN_AFTER: Final = (0.1, 1.0)
 """Seconds before a post is said again that was not answered, or not yet accepted."""
+_ACCEPTED: Final = frozenset({200, 201, 202})  # statuses; the last is of a spooled post
+_PASSING: Final = frozenset({409, 429, 503})
+"""Statuses of a node that may accept the same post later: a key in flight, a limit, no store."""
 _TRIES_MAX: Final = 60
 """Times that a post is said before it is given up: a minute or so, as long as a failover takes."""
 
@@ -88,11 +92,11 @@ class Producers:
                     await self._target.connect(connection)
                 status = (await connection.ask(request)).status
             except OSError:
-                status = 503
-            if status in (200, 201, 202):
+                status = HTTPStatus.SERVICE_UNAVAILABLE
+            if status in _ACCEPTED:
                 self._books.accept(number, time.perf_counter())
                 return connection
-            if status not in (409, 429, 503):
+            if status not in _PASSING:
                 self._books.refuse(number)
                 return connection
             await asyncio.sleep(self._chance.uniform(*_AGAIN_AFTER))

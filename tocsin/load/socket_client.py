@@ -18,7 +18,7 @@ _KEY: Final = "dGhlIHNhbXBsZSBub25jZQ=="
 class SocketClient(asyncio.Protocol):
     """A connection to the server that is called *authority* in `Host`; it may be connected again.
 
-    What comes is handed to the methods that a subclass defines.
+    Frames are handed to the methods that a subclass defines.
     """
 
     def __init__(self, authority: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 TEXT, CLOSE, PING = 1, 8, 9
+"""Opcodes (RFC 6455 §5.2)."""
 PONG: Final = b"\x8a\x80\0\0\0\0"
 
 

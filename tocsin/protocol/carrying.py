@@ -1,9 +1,9 @@
 """Parcels for carriers, and a carrier's word on each.
 
 A carrier is the program's hand on a channel: SMTP, a push service, a URL. It is handed a *parcel*,
-for one address, and tells what became of it in one word of five. Whose fault a failure is decides
-what follows: that of this parcel (rejected), of the address (gone), of the moment (later), or
-of the channel as a whole (down), which pauses the channel and not each send.
+for one address, and tells what became of it in one word of five. A failure is the fault of this
+parcel (rejected), of the address (gone), of the moment (later), or of the channel as a whole
+(down), and that decides what follows: the last pauses the channel and not each send.
 """
 
 from __future__ import annotations

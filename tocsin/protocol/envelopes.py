@@ -258,7 +258,7 @@ _STAMP_BYTES: Final = 8
 _FROM_NAME: Final = len(_MARK) + INCARNATION_BYTES + 1
 _AGE_MAX: Final = round(AGE_MAX * 1_000_000)
 _LAG_MAX: Final = round(LAG_MAX * 1_000_000)
-_LANES: Final = (0, 1)
+_LANES: Final = (0, 1)  # for envelopes, and for signs of life
 _LANES_MAX: Final = 2000
 """Lanes whose last stamp is remembered, before those too old to be heeded are forgotten."""
 

@@ -25,7 +25,7 @@ INSTANT_PATTERN: Final = (
 """The grammar alone; days and times that do not exist are refused by `parse_instant`."""
 INSTANT_NOTATION: Final = "a time as in RFC 3339, such as 2030-01-31T12:00:00Z or …+01:00"
 _DATE_TIME: Final = re.compile(INSTANT_PATTERN)
-_DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # of the months of a common year
 _DAY: Final = 86_400
 """Seconds; Unix time has no leap seconds."""
 _NO_LEAP_SECOND: Final = "has a second 60 that ends no month in UTC, so it is no leap second"

@@ -46,7 +46,7 @@ CollapseKey = Annotated[
     str,
     Meta(
         pattern=r"^[\x21-\x7e]{1,255}$" + _END,
-        description="What has the same key is replaced where it was not delivered, else updated.",
+        description="One with the same key is replaced where it was not delivered, else updated.",
     ),
 ]
 EVERYONE: Final = "*"
@@ -311,7 +311,7 @@ def _checked_data(data: Any) -> msgspec.Raw:
         encoded = msgspec.json.encode(data)
     except RecursionError:
         raise _too_deep() from None
-    # What has few brackets cannot be deep, and nearly all data has few.
+    # Data with few brackets cannot be deep, and nearly all have few.
     brackets = encoded.count(b"{") + encoded.count(b"[")
     if brackets > DATA_DEPTH_MAX and _is_deeper(data, DATA_DEPTH_MAX):
         raise _too_deep()

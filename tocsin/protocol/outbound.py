@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 from tocsin.protocol.errors import DescribedError
+
+_DIGITS_MAX: Final = 10
+"""Digits that are read of a number of seconds: three hundred years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,18 @@ class OutboundAnswer:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+    def retry_after(self, now_ms: int) -> float | None:
+        """Seconds from *now_ms* for which the receiver wants a pause: `Retry-After`, as a number or
+        a date (RFC 9110 §10.2.3). `None` if it names none; unbounded, so the caller bounds it.
+        """
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text[:_DIGITS_MAX])
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - now_ms / 1000)
+        except (TypeError, ValueError, OverflowError):
+            return None
 
 
 class OutboundFailed(DescribedError):

@@ -24,6 +24,7 @@ from tocsin.protocol.instants import parse_instant
 from tocsin.protocol.values import to_rfc3339
 
 VARINT, I64, LEN, I32 = 0, 1, 2, 5
+"""Wire types, by their numbers in the encoding of Protocol Buffers."""
 _VARINT_BYTES_MAX: Final = 10
 """64 bits, seven to a byte."""
 _NUMBER_MAX: Final = 2**29 - 1
@@ -204,7 +205,7 @@ class Field:
         return self.kind.read(values[-1])
 
     def absent(self) -> Any:
-        """What a field that is not there says."""
+        """The value that a field has if it is not there."""
         is_said = isinstance(self.kind, Scalar) and not (self.is_optional or self.is_repeated)
         return self.kind.zero if is_said and isinstance(self.kind, Scalar) else None
 

@@ -88,7 +88,7 @@ EVERYTHING: Final = Filter(tuple([kind.value for kind in ReceiptKind]))
 RECEIPT_ID: Final = "receipt-id"
 """The header of a broker message that is a receipt."""
 ANSWERS: Final = frozenset({ReceiptKind.ACCEPTED, ReceiptKind.REFUSED})
-"""What became of broker messages, for their producers."""
+"""The kinds that answer broker messages, for their producers."""
 USUAL: Final = Filter(tuple([kind.value for kind in ReceiptKind if kind not in ANSWERS]))
 """The kinds for a follower that names none. Answers to broker messages have to be asked for: each
 is a receipt for each message, and a sink could carry them into the queue of a connector."""

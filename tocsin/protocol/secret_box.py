@@ -1,9 +1,9 @@
 """Secrets at rest: sealed with a key of the operator's, so that a copy of the database tells none.
 
-AES-256-GCM (NIST SP 800-38D) with a nonce of chance. What a secret belongs to is authenticated
-along with it (*context*), so that a sealed text that is moved to another row does not open there.
-Of several keys the first seals, and each opens what it has sealed; a text that was written before
-there was a key is read as it is.
+AES-256-GCM (NIST SP 800-38D) with a nonce of chance. The place of a secret is authenticated with it
+(*context*), so that a sealed text that is moved to another row does not open there. Of several
+keys the first seals, and each opens what it has sealed; a text that was written before there was a
+key is read as it is.
 """
 
 from __future__ import annotations

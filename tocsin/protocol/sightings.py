@@ -1,4 +1,4 @@
-"""What nodes tell operators who look on: sightings, and the envelopes that carry them.
+"""Sightings, which nodes tell operators who look on, and the envelopes that carry them.
 
 A node of a cluster whose spectators want to see the others says `Spectating` now and then. A node
 that hears that takes sightings for a while, and says what it took, once a second, in a `Sighted`

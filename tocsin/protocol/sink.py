@@ -10,8 +10,7 @@ The functions here are pure: they take a `Progress` and return the next one. Tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 import msgspec
@@ -113,7 +112,7 @@ Verdict = BatchTaken | ReceiverTrouble | BatchRefused | ReceiverGone
 
 
 def judge(answer: OutboundAnswer | OutboundFailed, now_ms: int) -> Verdict:
-    """What an answer, or that there is none, says of the batch and of the receiver."""
+    """The verdict on a batch and its receiver, by the answer or because there is none."""
     if isinstance(answer, OutboundFailed):
         return ReceiverTrouble(answer.reason)
     status, reason = answer.status, f"status_{answer.status}"
@@ -123,7 +122,7 @@ def judge(answer: OutboundAnswer | OutboundFailed, now_ms: int) -> Verdict:
         return ReceiverGone()
     if 400 <= status < 500 and status not in _PASSING:
         return BatchRefused(reason)
-    return ReceiverTrouble(reason, _retry_after(answer.headers, now_ms))
+    return ReceiverTrouble(reason, min(answer.retry_after(now_ms) or 0.0, _RETRY_AFTER_MAX))
 
 
 def next_scan(progress: Progress) -> int:
@@ -228,16 +227,3 @@ def _nth(delays: Sequence[float], number: int) -> float:
 
 def _spread(delay: float, chance: float) -> float:
     return delay * (1.0 - _SPREAD + 2.0 * _SPREAD * chance)
-
-
-def _retry_after(headers: Mapping[str, str], now_ms: int) -> float:
-    """Seconds in `Retry-After` (RFC 9110 §10.2.3), a number or a date; 0 for none."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        seconds = float(text[:10])
-    else:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - now_ms / 1000
-        except (TypeError, ValueError, OverflowError):
-            return 0.0
-    return min(max(seconds, 0.0), _RETRY_AFTER_MAX)

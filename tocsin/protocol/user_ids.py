@@ -35,7 +35,7 @@ _SEEN: Final = (
 )
 _LAST_OF_SCHEMAS: Final = 0xFFFF
 """The last code point that regular expressions of all languages write alike."""
-_SURROGATES: Final = (0xD800, 0xDFFF)
+_SURROGATES: Final = (0xD800, 0xDFFF)  # first and last (Unicode, D71)
 
 
 def _seen() -> str:

@@ -9,9 +9,7 @@ from typing import Final
 
 from tocsin.persistence.sink import ConnectSink
 from tocsin.persistence.source import Connect
-from tocsin.persistence.store.ingest_commands import (
-    ConnectorOrders,
-)
+from tocsin.persistence.store.ingest_commands import ConnectorOrders
 
 TAKE_WAIT: Final = 1.0
 """Seconds that one look into a broker waits: a stop waits for it."""

@@ -44,7 +44,7 @@ _COUNT = re.compile(r"[+-]?[0-9]{1,18}")
 
 @dataclass(frozen=True)
 class Kind(Generic[T]):
-    """How one sort of value is written. `example` completes "give … such as"."""
+    """How one sort of value is written. *example* completes "give … such as"."""
 
     name: str
     example: str

@@ -44,8 +44,8 @@ from tocsin.settings.kinds import (
 from tocsin.settings.setting import setting
 from tocsin.settings.sinks import SINKS, SinkTable
 
-MILLISECOND, MINUTE, HOUR, DAY = 0.001, 60.0, 3600.0, 86400.0
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MILLISECOND, MINUTE, HOUR, DAY = 0.001, 60.0, 3600.0, 86400.0  # in seconds
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30  # in bytes
 
 # Three looks of a balancer that looks twice a second, and a margin.
 DRAIN_NOTICE = 2.0

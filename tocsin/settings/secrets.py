@@ -32,8 +32,8 @@ _SECRET_BYTES = 32
 class DevelopmentSecrets:
     """The secret that user tokens are signed with, and whether it was generated.
 
-    `generated` is about the secret, not about this start: one made by an earlier start and read
-    back now is generated too. `jwt_secret` is None when only public keys were set up; then tokens
+    *generated* is about the secret, not about this start: one made by an earlier start and read
+    back now is generated too. *jwt_secret* is None when only public keys were set up; then tokens
     can be verified here, but not made.
     """
 

@@ -70,7 +70,7 @@ def setting(
 
 @dataclass(frozen=True)
 class SettingProblem:
-    """Something wrong with the settings. `where` is filled in by the loader, which knows it."""
+    """Something wrong with the settings. *where* is filled in by the loader, which knows it."""
 
     settings: tuple[str, ...]
     wrong: str

@@ -30,10 +30,11 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
         4429: "rate_limited",
     }
 )
-UNAUTHENTICATED: Final = 4401
-_RATE_LIMITED: Final = 4429
-_FIRST: Final = 4000
+UNAUTHENTICATED: Final = 4401  # the close code
+_RATE_LIMITED: Final = 4429  # the close code
+_FIRST: Final = 4000  # the first close code of the server's own
 _FIRST_FINAL: Final = 4400
+"""The first close code after which something must change before the client comes back."""
 _BEYOND: Final = 4500
 """Codes from here on are no longer the server's."""
 

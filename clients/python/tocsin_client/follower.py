@@ -375,7 +375,7 @@ def _split(cursor: str) -> tuple[str, int]:
 
 
 def _seconds(value: object) -> float | None:
-    """What was said, if it is a time that can be waited for."""
+    """*value*, if it is a time in seconds that can be waited for."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value <= SECONDS_MAX else None

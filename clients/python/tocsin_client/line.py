@@ -17,8 +17,8 @@ from tocsin_client.socket import CLOSE_TIMEOUT, FAILURES, Socket, SocketClosed, 
 from tocsin_client.tokens import TokenSource, lifetime, token_of
 from tocsin_client.transport import reason
 
-_UNAUTHORIZED: Final = 401
-_TOO_MANY: Final = 429
+_UNAUTHORIZED: Final = 401  # the status (RFC 9110 §15.5.2)
+_TOO_MANY: Final = 429  # the status (RFC 6585 §4)
 
 
 class Line:

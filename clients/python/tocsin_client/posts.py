@@ -124,6 +124,27 @@ def outcomes_of(
     return results
 
 
+def settle(
+    posts: Sequence[Post],
+    outcomes: Sequence[Posted | ApiError],
+    now: float,
+    random: Callable[[], float],
+) -> tuple[list[Post], float]:
+    """Settle *posts* by their *outcomes*; those to be sent again, and after how many seconds."""
+    again: list[Post] = []
+    longest = 0.0
+    for post, outcome in zip(posts, outcomes, strict=True):
+        delay = None
+        if isinstance(outcome, ApiError):
+            delay = post.attempts.delay(outcome, now, random)
+        if delay is None:
+            post.settle(outcome)
+        else:
+            again.append(post)
+            longest = max(longest, delay)
+    return again, longest
+
+
 def _outcome(result: Mapping[str, Any]) -> Posted | ApiError:
     status: int = result["status"]
     if status < 300:

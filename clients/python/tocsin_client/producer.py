@@ -24,6 +24,7 @@ from tocsin_client.posts import (
     draft,
     new_post,
     outcomes_of,
+    settle,
     take,
 )
 from tocsin_client.tasks import background
@@ -158,17 +159,8 @@ class Producer:
         """Send *posts* until each has an outcome."""
         while posts:
             outcomes = await self._try(posts)
-            again: list[tuple[float, Post]] = []
-            for post, outcome in zip(posts, outcomes, strict=True):
-                delay = None
-                if isinstance(outcome, ApiError):
-                    delay = post.attempts.delay(outcome, anyio.current_time(), random.random)
-                if delay is None:
-                    post.settle(outcome)
-                else:
-                    again.append((delay, post))
-            posts = [post for _, post in again]
-            await anyio.sleep(max((delay for delay, _ in again), default=0.0))
+            posts, delay = settle(posts, outcomes, anyio.current_time(), random.random)
+            await anyio.sleep(delay)
 
     async def _try(self, posts: list[Post]) -> Sequence[Posted | ApiError]:
         try:

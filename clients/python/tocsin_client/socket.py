@@ -28,7 +28,8 @@ BODY_BYTES_MAX: Final = 2**16
 SEND_TIMEOUT: Final = 10.0
 """Seconds for a frame to be taken; beyond that the peer reads no more."""
 _READ: Final = 2**16
-_NORMAL: Final = 1000
+"""Bytes that are read at once: as much as a kernel's buffer gives."""
+_NORMAL: Final = 1000  # the close code (RFC 6455 §7.4.1)
 
 FAILURES: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
 

@@ -23,6 +23,7 @@ from tocsin_client.posts import (
     draft,
     new_post,
     outcomes_of,
+    settle,
     take,
 )
 from tocsin_client.transport import (
@@ -102,24 +103,16 @@ class Producer:
 
     def _send(self, posts: list[Post]) -> None:
         while posts:
-            again: list[tuple[float, Post]] = []
-            for post, outcome in zip(posts, self._try(posts), strict=True):
-                delay = None
-                if isinstance(outcome, ApiError):
-                    delay = post.attempts.delay(outcome, time.monotonic(), random.random)
-                if delay is None:
-                    post.settle(outcome)
-                else:
-                    again.append((delay, post))
-            posts = [post for _, post in again]
-            time.sleep(max((delay for delay, _ in again), default=0.0))
+            outcomes = self._try(posts)
+            posts, delay = settle(posts, outcomes, time.monotonic(), random.random)
+            time.sleep(delay)
 
     def _try(self, posts: list[Post]) -> list[Posted | ApiError]:
         try:
             response = self._call(call_of(posts))
             return outcomes_of(posts, read_answer(response), response.headers)
         except ApiError as error:
-            return [error for _ in posts]
+            return [error] * len(posts)
 
     def _insist(self, call: Call) -> None:
         attempts = Attempts(time.monotonic() + self._patience)

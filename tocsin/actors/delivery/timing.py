@@ -188,7 +188,7 @@ class Timing:
         return None
 
     def spans(self) -> Iterable[tuple[str, int]]:
-        """What has become of the spans, and of how many."""
+        """Each fate of spans, and the number of those that met it."""
         return ()
 
     def carried(self, notifications: Sequence[str]) -> CarriedSpan | None:

@@ -2,10 +2,10 @@
 
 As many are claimed as can be carried well within their lease, even if every carrier hangs for as
 long as it may; and where carriers are quick, as many as take about a second, because a claim costs
-much the same for one as for hundreds. What waited so long for its turn that its lease could run out
-under the carrier is given back. A send is settled when its carrier has answered. If the node dies
-between the two, another node carries the send once more when the lease is over: once-ish, and the
-receiver can tell.
+much the same for one as for hundreds. A send that waited so long for its turn that its lease could
+run out under the carrier is given back. A send is settled when its carrier has answered. If the
+node dies between the two, another node carries the send once more when the lease is over: once-ish,
+and the receiver can tell.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class ChannelWorker(TableWorker):
             breaker.trouble(now, carried.reason, carried.after)
             line.refused = carried.refused
             log = logger.error if carried.refused else logger.warning
-            log("a channel cannot be used", channel=line.terms.name, reason=carried.reason)
+            log("channel cannot be used", channel=line.terms.name, reason=carried.reason)
             line.outcomes["put off"] += len(sends)
             return give_back(sends, self._at(breaker.closed_at), carried.reason)
         breaker.passed()
@@ -187,7 +187,7 @@ class ChannelWorker(TableWorker):
                 line.dead_addresses[address.verdict] += 1
         if verdict.outcome != "sent":
             logger.info(
-                "a send failed",
+                "send failed",
                 channel=line.terms.name,
                 send=sends[0].id,
                 outcome=verdict.outcome,
@@ -202,7 +202,7 @@ class ChannelWorker(TableWorker):
             value = self._box.open(first.value, context)
         except SecretUnreadable as error:
             # Of this address; others may have been written with a key that is there.
-            logger.warning("an address cannot be read", channel=name, send=first.id)
+            logger.warning("address cannot be read", channel=name, send=first.id)
             return TryLater(f"the address cannot be read: {error}")
         parcel = Parcel(
             first.id,
@@ -224,7 +224,7 @@ class ChannelWorker(TableWorker):
             return TryLater("no answer in time")
         except Exception:
             # A bug of a carrier costs its parcel some attempts, and nobody else anything.
-            logger.exception("a carrier failed", channel=name, send=first.id)
+            logger.exception("carrier failed", channel=name, send=first.id)
             return TryLater("internal error")
 
     async def _settle(self, verdict: Verdict) -> None:

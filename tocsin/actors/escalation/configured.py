@@ -37,7 +37,11 @@ class ChannelTerms:
 
 @dataclass(slots=True)
 class ChannelLine:
-    """A channel at work on this node. *refused*: an operator has to act."""
+    """A channel at work on this node. *refused*: an operator has to act.
+
+    Since the node's start: *outcomes* of sends by their words, *dead_addresses* by the reason, and
+    the *seconds* that carrying took. *waiting* sends were due and not claimed, at the last look.
+    """
 
     terms: ChannelTerms
     breaker: Breaker = field(default_factory=Breaker)

@@ -12,7 +12,7 @@ a plain function, which cannot wait, has no task. The rules:
   actors have one each in hand.
 - **A budget for each turn of the loop** (`turns`). Messages beyond the `PER_TURN_MAX` first of a
   turn are queued, so an actor that tells thousands does not keep I/O waiting for all of them.
-- What is queued is read by the *attendant*, a task of the supervisor's that is woken for it, so
+- Queued messages are read by the *attendant*, a task of the supervisor's that is woken for them, so
   many at a time and with a turn of the loop in between.
 - **An exception of the actor is never raised in its sender**: it is logged, the asker of the
   message gets `ActorCrashed`, queued messages are abandoned, and the actor ends. It is not started
@@ -252,7 +252,7 @@ class PromptMailbox(Mailbox[M]):
         self.close()
 
     def snapshot(self, children_max: int) -> Snapshot:
-        """What it looks like now; it has no children."""
+        """The actor as it is now; it has no children."""
         return Snapshot(self.ref.path, len(self), self.capacity, 0, None, 0, ())
 
     # --- Inside ----------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ class Ref(Generic[M]):
         return await request.reply.wait()
 
     def piped(self, wrap: Callable[[outcome.Outcome[T]], M]) -> Reply[T]:
-        """A reply that comes to this actor as the message ``wrap(outcome)``.
+        """A reply that comes to this actor as the message that *wrap* makes of its outcome.
 
         It is admitted beyond the capacity (see `Mailbox.put_reply`); if the actor has gone by
         then, it is dropped.

@@ -1,1 +1,1 @@
-"""Carrying receipts to webhooks: leases, and one actor for each webhook of this node."""
+"""Carrying receipts to sinks: leases, and one actor for each sink that this node has."""

@@ -20,12 +20,12 @@ from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, webhook_cont
 from tocsin.protocol.sink import Secret
 
 LEASE: Final = 15.0
-"""Seconds for which one node has a webhook: for so long a node that dies keeps others from it."""
+"""Seconds for which one node has a sink: for so long a node that dies keeps others from it."""
 
 
 @dataclass(slots=True)
 class SinkLease:
-    """This node carries to a webhook *until* a time (Trio's), as of a *revision* of it."""
+    """This node carries to a sink *until* a time (Trio's), as of a *revision* of it."""
 
     until: float
     revision: int
@@ -33,7 +33,9 @@ class SinkLease:
 
 @dataclass(slots=True)
 class SinkFigures:
-    """The work of this node for one webhook since its start; *behind* is in positions."""
+    """The work of this node for one sink since its start: *batches* that were taken, *failures*,
+    *letters*; *behind* is in positions, *failing_since* in Unix ms.
+    """
 
     batches: int = 0
     failures: int = 0
@@ -87,7 +89,7 @@ class SinksTable:
         self._receipts.committed()
 
     def hold(self, sinks: Iterable[StoredSink], until: float) -> None:
-        """Note that these are all webhooks that this node has, *until* a time (Trio's)."""
+        """Note that these are all sinks that this node has, *until* a time (Trio's)."""
         self.leases = {each.id: SinkLease(until, each.revision) for each in sinks}
         self.figures = {id_: self.figures.get(id_, SinkFigures()) for id_ in self.leases}
 

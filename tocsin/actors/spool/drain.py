@@ -182,7 +182,7 @@ class Drain:
             case NotFound() | NotActive() | PatchRefused():
                 self._refuse(entry, command, result)
                 self._state.statistics.moot += 1
-                logger.info("spooled change is moot", reason=type(result).__name__)
+                logger.info("spooled change dropped", reason=type(result).__name__)
             case _:
                 raise AssertionError(result)
         return None
@@ -236,4 +236,4 @@ class Drain:
             # Of entries that are not this cluster's there may be any number; the adapter counts
             # them.
             if not entry.fault:
-                logger.error("spooled entry is poison", entry=entry.id, reason=reason)
+                logger.error("spooled entry set aside", entry=entry.id, reason=reason)

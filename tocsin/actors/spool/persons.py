@@ -1,4 +1,4 @@
-"""Whom a spooled command names: its recipients, and the credential that it came with."""
+"""The users that a spooled command names: its recipients, and the owner of its credential."""
 
 from __future__ import annotations
 

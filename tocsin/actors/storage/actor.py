@@ -275,7 +275,7 @@ class StorageActor(Actor[StorageMessage]):
         """Refuse the one blocked command in *batch*, or keep the one blocked line in *records*."""
         now = trio.current_time()
         for write in batch:
-            logger.warning("a command is blocked", kind=type(write.command).__name__)
+            logger.warning("command blocked", kind=type(write.command).__name__)
             self._blockades.blocked(write.command, now)
         refuse(batch, error)
         self._stuck.keep(records, now)

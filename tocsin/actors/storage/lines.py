@@ -59,7 +59,7 @@ class Line:
 
 
 class _Reply(Reply[T]):
-    """An answer to the write of *command*. Whoever fails it, the *line* hears of it at once."""
+    """An answer to the write of *command*. The *line* hears at once of a failure, of any cause."""
 
     __slots__ = ("_command", "_line")
 

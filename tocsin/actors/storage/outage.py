@@ -57,7 +57,7 @@ class Outage:
         """
         self._setbacks += 1
         self._status.statistics.failures += 1
-        logger.warning("a transaction was lost", error=str(error))
+        logger.warning("transaction lost", error=str(error))
         for look in self._status.unannounced:
             look()
 

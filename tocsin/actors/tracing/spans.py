@@ -1,8 +1,8 @@
 """Spans, and their form on the wire: OTLP, as JSON.
 
 OpenTelemetry's own SDK would bring nine packages, a thread, and 30 µs for each span (0.9 µs for one
-that is not sampled). What a node has to say is four kinds of spans, so they are written here; the
-JSON form of OTLP is as binding as that of protobuf, and all collectors read both
+that is not sampled). A node has four kinds of spans to tell of, so they are written here; the JSON
+form of OTLP is as binding as that of protobuf, and all collectors read both
 (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
 """
 
@@ -23,7 +23,7 @@ _ERROR: Final = 2
 
 
 class SpanKind(IntEnum):
-    """What a span is to the span before it, by OTLP's numbers."""
+    """The relation of a span to the span before it, by OTLP's numbers."""
 
     INTERNAL = 1
     SERVER = 2

@@ -95,7 +95,7 @@ class TracedTiming(Timing):
         if len(self._traces) >= TRACES_MAX:
             self._earlier_traces, self._traces = self._traces, {}
 
-    # --- What happens ----------------------------------------------------------------------------
+    # --- Posts and deliveries --------------------------------------------------------------------
 
     def answered(self, notification: str, result: object, via: Via) -> None:
         """As `Timing`; ends the span of the post, and makes that of its transaction."""

@@ -2,7 +2,7 @@
 
 A request whose `traceparent` is sampled is traced, because its trace would have a hole otherwise;
 of the others, a share. Both only up to a number of spans a second: any producer can set a flag, and
-a notification to a thousand devices is a thousand spans. What there is no room for is dropped, and
+a notification to a thousand devices is a thousand spans. A span beyond the room is dropped, and
 counted.
 """
 

@@ -9,10 +9,9 @@ from typing import Final, Self
 import httpcore
 import trio
 
+from tocsin.persistence.brokers.wording import described
 from tocsin.persistence.source import SourceAway, SourceRefused
 
-REASON_MAX: Final = 200
-"""Characters of an error's text that are told."""
 FORBIDDEN: Final = 403  # the status (RFC 9110 §15.5.4)
 TOO_MANY: Final = 429  # the status (RFC 6585 §4)
 SERVER_FAULT: Final = 500
@@ -85,4 +84,4 @@ def _failure(error: Exception) -> SourceAway | SourceRefused:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return SourceRefused(f"TLS: {cause.verify_message}")
         cause = cause.__cause__ or cause.__context__
-    return SourceAway(f"{type(error).__name__}: {str(error)[:REASON_MAX]}".rstrip(": "))
+    return SourceAway(described(error))

@@ -24,9 +24,10 @@ import httpcore
 import msgspec
 import trio
 
-from tocsin.persistence.brokers.aws_http import REASON_MAX, SERVER_FAULT, TOO_MANY, ask
+from tocsin.persistence.brokers.aws_http import SERVER_FAULT, TOO_MANY, ask
 from tocsin.persistence.brokers.aws_signature import AwsCredentials
 from tocsin.persistence.brokers.tls import tls_of
+from tocsin.persistence.brokers.wording import REASON_MAX
 from tocsin.persistence.source import SourceAway, SourceRefused
 
 _TIMEOUT: Final = 5.0
@@ -214,7 +215,7 @@ async def _answer(
 
 
 def _told(answer: bytes) -> str:
-    """What an answer, JSON or XML, says of an error."""
+    """The code and message of an error in an answer, JSON or XML; empty if it has none."""
     text = answer.decode(errors="replace")
     if text.lstrip().startswith("<"):
         return f"{_found(text, 'Code')}: {_found(text, 'Message')}"

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import trio
-import trio_asyncio
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from tocsin.persistence.brokers.kafka_calls import (
@@ -30,7 +29,7 @@ from tocsin.persistence.brokers.kafka_calls import (
     in_time,
     start,
 )
-from tocsin.persistence.brokers.loops import connector_loop
+from tocsin.persistence.brokers.loops import close_in_order, connector_loop
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import (
     BrokerMessage,
@@ -83,8 +82,7 @@ async def connect(place: TopicsPlace, faults: LoopFaults) -> AsyncIterator[Sourc
             await source.begin()
             yield source
         finally:
-            with trio.move_on_after(CLOSE_TIMEOUT, shield=True), suppress(Exception):
-                await trio_asyncio.aio_as_trio(consumer.stop)()
+            await close_in_order(consumer.stop, CLOSE_TIMEOUT)
 
 
 class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]

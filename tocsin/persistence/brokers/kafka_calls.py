@@ -14,6 +14,7 @@ from aiokafka import errors
 from aiokafka.conn import create_conn
 
 from tocsin.persistence.brokers.tls import tls_of
+from tocsin.persistence.brokers.wording import described
 from tocsin.persistence.source import SourceAway, SourceRefused
 
 T = TypeVar("T")
@@ -46,8 +47,8 @@ class KafkaBrokers:
     ca_file: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """What a client of aiokafka is made with. Raises `SourceRefused` for a *ca_file* that
-        cannot be read.
+        """The arguments of a client of aiokafka. Raises `SourceRefused` for a *ca_file* that cannot
+        be read.
         """
         options: dict[str, Any] = {
             "bootstrap_servers": list(self.servers),
@@ -143,8 +144,3 @@ async def answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options
     except (errors.KafkaError, OSError) as error:
         raise SourceAway(described(error)) from error
     return answer
-
-
-def described(error: BaseException) -> str:
-    """*error* in a line of bounded length."""
-    return f"{type(error).__name__}: {str(error)[:200]}"

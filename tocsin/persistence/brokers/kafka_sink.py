@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import trio
-import trio_asyncio
 from aiokafka import AIOKafkaProducer
 
 from tocsin.persistence.brokers.kafka_calls import (
@@ -19,7 +17,7 @@ from tocsin.persistence.brokers.kafka_calls import (
     in_time,
     start,
 )
-from tocsin.persistence.brokers.loops import connector_loop
+from tocsin.persistence.brokers.loops import close_in_order, connector_loop
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.sink import BrokerSink, SinkMessage
 from tocsin.persistence.source import SourceRefused
@@ -44,8 +42,7 @@ async def connect_sink(place: TopicPlace, faults: LoopFaults) -> AsyncIterator[B
             await sink.begin()
             yield sink
         finally:
-            with trio.move_on_after(CLOSE_TIMEOUT, shield=True), suppress(Exception):
-                await trio_asyncio.aio_as_trio(producer.stop)()
+            await close_in_order(producer.stop, CLOSE_TIMEOUT)
 
 
 class TopicSink:

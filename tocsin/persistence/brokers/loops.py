@@ -7,8 +7,11 @@ counted for the connector. An open loop costs a third of a millisecond and two d
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import trio
+import trio_asyncio
 
 from tocsin.persistence.asyncio_loop import open_asyncio_loop
 from tocsin.persistence.loop_faults import LoopFaults
@@ -26,6 +29,15 @@ async def connector_loop(faults: LoopFaults) -> AsyncIterator[None]:
         if (only := _only(group)) is None:
             raise
         raise only from only.__cause__
+
+
+async def close_in_order(close: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """Have *close*, of a library in this loop, end a connection; what it raises is of no use.
+
+    Cancelling waits as well, for *seconds* at most: an end without a word costs the broker more.
+    """
+    with trio.move_on_after(seconds, shield=True), suppress(Exception):
+        await trio_asyncio.aio_as_trio(close)()
 
 
 def _only(group: BaseException) -> Exception | None:

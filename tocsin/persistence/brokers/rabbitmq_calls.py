@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import aiormq
 import trio
 import trio_asyncio
 
-from tocsin.persistence.brokers.loops import connector_loop
+from tocsin.persistence.brokers.loops import close_in_order, connector_loop
 from tocsin.persistence.brokers.tls import tls_of
+from tocsin.persistence.brokers.wording import described
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import SourceAway, SourceRefused
 
@@ -53,8 +54,7 @@ async def open_channel(
             assert isinstance(channel, aiormq.Channel)
             yield channel
         finally:
-            with trio.move_on_after(_CLOSE_TIMEOUT, shield=True), suppress(Exception):
-                await trio_asyncio.aio_as_trio(connection.close)()
+            await close_in_order(connection.close, _CLOSE_TIMEOUT)
 
 
 async def answered(call: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
@@ -88,8 +88,3 @@ _REFUSALS: Final = (
     aiormq.exceptions.ChannelPreconditionFailed,
 )
 """Errors that an operator has to mend."""
-
-
-def described(error: BaseException) -> str:
-    """*error* in a line, without the address, which may have a password in it."""
-    return f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__

@@ -7,7 +7,7 @@ An *ordered* stream belongs to the node that holds a lease on it. It takes what 
 which a predecessor left, and then what is new. A node that was stopped beyond its lease, and goes
 on, does what its successor has done: the keys of the messages make that harmless.
 
-Without order, all nodes compete. What a dead node left is claimed once it was idle for a minute.
+Without order, all nodes compete. The entries of a dead node are claimed after an idle minute.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ _IDLE: Final = 60.0
 """Seconds after which another node may claim what this one has in hand."""
 _LOOK: Final = 5.0
 """Seconds between two looks for what a dead node left."""
+_LEAVE_TIMEOUT: Final = 1.0
+"""Seconds for giving the lease back; a successor otherwise waits for its end."""
 _MS: Final = 1000
 """Milliseconds in a second: Redis counts in the former."""
 
@@ -92,7 +94,7 @@ async def connect(place: StreamPlace, holder: str, faults: LoopFaults) -> AsyncI
             await source.begin()
             yield source
         finally:
-            with trio.move_on_after(1, shield=True):
+            with trio.move_on_after(_LEAVE_TIMEOUT, shield=True):
                 await source.leave()
             with trio.CancelScope(shield=True):
                 await client.aclose()

@@ -17,16 +17,11 @@ import httpcore
 import msgspec
 import trio
 
-from tocsin.persistence.brokers.aws_http import (
-    FORBIDDEN,
-    REASON_MAX,
-    SERVER_FAULT,
-    TOO_MANY,
-    ask,
-)
+from tocsin.persistence.brokers.aws_http import FORBIDDEN, SERVER_FAULT, TOO_MANY, ask
 from tocsin.persistence.brokers.aws_role import AwsRole
 from tocsin.persistence.brokers.aws_signature import AwsCredentials, AwsScope, aws_signed
 from tocsin.persistence.brokers.tls import tls_of
+from tocsin.persistence.brokers.wording import REASON_MAX
 from tocsin.persistence.source import SourceAway, SourceRefused
 
 BATCH_MAX: Final = 10

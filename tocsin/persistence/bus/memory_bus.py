@@ -33,7 +33,7 @@ Loss = Callable[[str, Said], bool]
 
 
 class MemoryBroker:
-    """The part of Redis in a cluster. `loss` decides for each envelope and node if it is lost."""
+    """The part of Redis in a cluster. *loss* decides for each envelope and node if it is lost."""
 
     def __init__(self, loss: Loss = lambda node, said: False) -> None:
         self.loss = loss

@@ -34,7 +34,7 @@ LEASES_MAX = 250
 """Leases in one command, which keeps Redis busy, and other clients waiting, for a millisecond."""
 
 _RUN_CONTEXT = b"run\0"
-"""What the seal of a run's lease is for: no user's name has this byte in it."""
+"""The place that the seal of a run's lease names: no user's name has this byte in it."""
 
 NOW = """\
 local time = redis.call('TIME')

@@ -32,7 +32,7 @@ class SetAside(NamedTuple):
 
 
 class RedisTraces:
-    """What *client*'s Redis keeps; *seals* are those of the cluster. Raises `BusUnavailable`."""
+    """The values in *client*'s Redis; *seals* are those of the cluster. Raises `BusUnavailable`."""
 
     def __init__(self, client: RedisClient, seals: Seals) -> None:
         self._client = client

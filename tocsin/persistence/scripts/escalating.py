@@ -1,8 +1,8 @@
 """The script of `Escalate`: steps that are due become sends.
 
-A step goes over its recipients by name, some in each transaction. Whom it concerns is read from
-the inbox here and now, so an acknowledgment that was committed before is seen. A send has an id
-that is made of what it is about, so going over a page twice makes nothing twice.
+A step goes over its recipients by name, some in each transaction. The recipients that it concerns
+are read from the inbox here and now, so an acknowledgment that was committed before is seen. A send
+has an id that is made of what it is about, so going over a page twice makes nothing twice.
 """
 
 from __future__ import annotations

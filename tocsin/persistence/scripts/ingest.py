@@ -40,7 +40,7 @@ _BURY: Final = pick(
     "history",
 )
 _PROBLEM: Final = ("code", "status", "title", "detail")
-"""What a receipt says of a problem; the letter has all of it."""
+"""The fields of a problem that a receipt has; the letter has all of it."""
 
 
 def change_ingest(

@@ -132,7 +132,7 @@ def _flock(descriptor: int, kind: int) -> bool:
             return False
         if error.errno not in (EOPNOTSUPP, ENOLCK):
             raise
-        logger.warning("this file system has no locks; see that one server runs on it alone")
+        logger.warning("file system without locks", remedy="run one server on the database alone")
     return True
 
 

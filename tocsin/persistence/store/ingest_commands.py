@@ -79,7 +79,7 @@ class FindIngest(Query[IngestLetter | NotFound], frozen=True):
 
 
 class ConnectorOrders(msgspec.Struct, frozen=True):
-    """What operators have said of a connector, for all nodes.
+    """The orders of operators to a connector, for all nodes.
 
     It was paused at *paused_at* (Unix ms), if it is. It passes over the messages at *skips*.
     """

@@ -1,4 +1,4 @@
-"""What an adapter of the store knows of its database once it is open."""
+"""The facts about a database that an adapter of the store knows once it is open."""
 
 from __future__ import annotations
 

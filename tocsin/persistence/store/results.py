@@ -21,9 +21,7 @@ from tocsin.persistence.store.escalation_commands import (
     Escalated,
     SendsClaimed,
 )
-from tocsin.persistence.store.key_commands import (
-    StoredTicket,
-)
+from tocsin.persistence.store.key_commands import StoredTicket
 from tocsin.persistence.store.letter_commands import SendSettled
 from tocsin.persistence.store.sink_commands import SinksClaimed
 from tocsin.persistence.store.upkeep_commands import (

@@ -7,27 +7,29 @@ from typing import Final
 
 from tocsin.server.api import (
     channels,
-    connectors,
-    dead_letters,
-    events,
     inbox,
-    inspecting,
-    keys,
     me,
-    operators,
     presence,
     producers,
     receipts,
-    sinks,
-    spool,
     streams,
     topics,
     unsubscribing,
-    webhook_letters,
-    webhooks,
 )
 from tocsin.server.api.documents import documents_of
 from tocsin.server.api.operation import Caller, Operation
+from tocsin.server.api.operators import (
+    connectors,
+    dead_letters,
+    events,
+    inspecting,
+    keys,
+    nodes,
+    sinks,
+    spool,
+    webhook_letters,
+    webhooks,
+)
 
 _WORK: Final[tuple[Operation, ...]] = (
     *producers.operations.all,
@@ -38,7 +40,7 @@ _WORK: Final[tuple[Operation, ...]] = (
     *me.operations.all,
     *channels.operations.all,
     *unsubscribing.operations.all,
-    *operators.operations.all,
+    *nodes.operations.all,
     *inspecting.operations.all,
     *events.operations.all,
     *keys.operations.all,

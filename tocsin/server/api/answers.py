@@ -296,7 +296,7 @@ class ActorTree(Answering, frozen=True, kw_only=True):
 
 
 class LetterLine(Answering, frozen=True, kw_only=True):
-    """What did not arrive, of any kind.
+    """A thing that did not arrive, of any kind.
 
     `delivery`: a notification; *device* is `null` where there was none. `ingest`: a message that a
     *connector* took and that cannot be stored; it has no notification, user and device. `send`: a

@@ -173,7 +173,7 @@ class KeySet:
             except FetchFailed as error:
                 self._failures += 1
                 self._last_failure = error.reason
-                logger.warning("jwks_fetch_failed", url=self._fetcher.name, reason=error.reason)
+                logger.warning("key set not fetched", url=self._fetcher.name, reason=error.reason)
             finally:
                 self._fetches += 1
 

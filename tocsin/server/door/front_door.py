@@ -280,7 +280,7 @@ class FrontDoor:
             logger.debug("peer gone", error=repr(group.exceptions[0]))
         except* Exception as group:
             self._failures += 1
-            logger.error("a connection failed", exc_info=group)
+            logger.error("connection failed", exc_info=group)
         finally:
             stream.socket.close()
 

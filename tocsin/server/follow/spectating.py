@@ -1,4 +1,4 @@
-"""What all nodes do, as a stream of events for an operator."""
+"""The acts of all nodes, as a stream of events for an operator."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SpectatorStream(EventStream):
 
 
 def second_of(node: str, sighted: Sighted) -> Mapping[str, Any]:
-    """What *node* told of a second, as it goes over the wire."""
+    """The account of a second by *node*, as it goes over the wire."""
     return {
         "node": node,
         "at": to_rfc3339(sighted.at),

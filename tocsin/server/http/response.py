@@ -22,7 +22,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES: Final = {
     int(status): f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
-_NO_BODY: Final = frozenset((204, 304))
+_NO_BODY: Final = frozenset((204, 304))  # statuses (RFC 9110 §6.4.1)
 _ALWAYS: Final = (
     "X-Content-Type-Options: nosniff\r\n"
     "Referrer-Policy: no-referrer\r\n"

@@ -64,7 +64,7 @@ class Burial:
 
 @asynccontextmanager
 async def open_burial(terms: ConnectorTerms, services: Services) -> AsyncIterator[Burial]:
-    """What the connector of *terms* buries with; nothing is connected before it does."""
+    """The burial of the connector of *terms*; nothing is connected before it is needed."""
     if terms.dead_letters is None:
         yield Burial(services, None)
         return

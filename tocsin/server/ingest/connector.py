@@ -31,16 +31,14 @@ from tocsin.persistence.source import (
     SourceElsewhere,
     SourceRefused,
 )
-from tocsin.persistence.store.ingest_commands import (
-    ReadConnector,
-)
+from tocsin.persistence.store.ingest_commands import ReadConnector
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.refusal import Refused
 from tocsin.server.connector_status import ConnectorStatus, IngestState
 from tocsin.server.ingest.batch_in_hand import ABSENCE_PAUSE, BatchInHand
 from tocsin.server.ingest.burial import Burial, open_burial
 from tocsin.server.ingest.orders import key_of_message, order_of
-from tocsin.server.ingest.posting import carry_out, principal_of, reader
+from tocsin.server.ingest.posting import carry_out, order_or_refusal, principal_of
 from tocsin.server.producing.publishing import Publishing
 from tocsin.server.services import Services
 
@@ -211,7 +209,10 @@ class ConnectorActor(TableWorker):
         counters.taken += len(taken)
         counters.unkeyed += sum(1 for each in taken if _is_unkeyed(each))
         now_ms, bytes_max = self._services.world.now_ms(), self._services.settings.body_bytes_max
-        orders = [reader(partial(order_of, each, self._terms, now_ms, bytes_max)) for each in taken]
+        orders = [
+            order_or_refusal(partial(order_of, each, self._terms, now_ms, bytes_max))
+            for each in taken
+        ]
         return BatchInHand(self._terms, counters, taken, orders)
 
     async def _wait_with(
@@ -300,7 +301,7 @@ class ConnectorActor(TableWorker):
             return
         if not {state, connector.state} <= _QUIET:
             level = logger.info if state in _QUIET or not reason else logger.warning
-            level("connector " + state, connector=self._terms.name, reason=reason)
+            level("connector changed", connector=self._terms.name, state=state, reason=reason)
         connector.state, connector.reason = state, reason
         connector.since = self._services.world.now_ms()
 

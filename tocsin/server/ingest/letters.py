@@ -8,9 +8,7 @@ from typing import Final
 import msgspec
 
 from tocsin.persistence.source import BrokerMessage
-from tocsin.persistence.store.ingest_commands import (
-    IngestLetter,
-)
+from tocsin.persistence.store.ingest_commands import IngestLetter
 from tocsin.protocol.refusal import Refused
 from tocsin.server.connector_status import ConnectorTerms
 

@@ -52,9 +52,7 @@ async def _change(publishing: Publishing, principal: Principal, order: ChangeOrd
     return Published(order.command.notification, "", replayed=is_replayed)
 
 
-def reader(
-    read: Callable[[], Order],
-) -> Readable:
+def order_or_refusal(read: Callable[[], Order]) -> Readable:
     """The order that *read* gives, or the refusal that it raises."""
     try:
         return read()

@@ -28,8 +28,9 @@ FRAMES_MAX: Final = 32
 FRAGMENTS_MAX: Final = 256
 """Fragments of one message. A client with a reason to send so small ones has few of them."""
 
+# The bits of a frame's first two bytes, and the opcodes (RFC 6455 §5.2).
 _FINAL, _RESERVED, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
-_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA  # opcodes
 _OPCODES: Final = frozenset((_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG))
 _WHOLE_TEXT: Final = _FINAL | _TEXT
 _WHOLE_BINARY: Final = _FINAL | _BINARY

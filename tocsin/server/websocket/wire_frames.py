@@ -9,13 +9,8 @@ from __future__ import annotations
 
 from struct import Struct
 
-_TEXT, _BINARY, _CLOSE, _PING, _PONG = (
-    0x81,
-    0x82,
-    0x88,
-    0x89,
-    0x8A,
-)  # FIN is set: this server never fragments what it sends
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
+"""Opcodes (RFC 6455 §5.2). FIN is set: this server never fragments what it sends."""
 
 _LENGTH_IN_TWO = Struct("!BBH").pack
 

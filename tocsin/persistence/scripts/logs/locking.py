@@ -23,7 +23,7 @@ def hold(
     recipients_max: int,
 ) -> Script[tuple[Plan, dict[Slot, str]]]:
     """A plan with all rows that *commands* may need, and the notification that had each collapse
-    key before. What is due has up to *recipients_max* recipients; the rest is for another time."""
+    key before. Of those that are due, up to *recipients_max* recipients; the rest comes later."""
     fresh = {each.content.id for each in admission.admitted.values()}
     due = yield from _due(commands, recipients_max)
     scheduled = yield from _scheduled(commands, fresh, recipients_max)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tocsin.server.api import inspecting, inspecting_answers, keys
+from tocsin.server.api.operators import inspecting, inspecting_answers, keys
 
 _AT: Final = "2026-03-09T08:15:00.000Z"
 _LATER: Final = "2026-03-09T08:15:02.125Z"

@@ -9,17 +9,10 @@ import msgspec
 from tocsin.protocol.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
 from tocsin.protocol.webpush import PushSubscription
-from tocsin.server.api import (
-    answers,
-    channels,
-    connector_answers,
-    me,
-    streams,
-    topics,
-    unsubscribing,
-)
-from tocsin.server.api.connectors import SkipRequest
-from tocsin.server.api.dead_letters import LetterEdit
+from tocsin.server.api import answers, channels, me, streams, topics, unsubscribing
+from tocsin.server.api.operators import connector_answers
+from tocsin.server.api.operators.connectors import SkipRequest
+from tocsin.server.api.operators.dead_letters import LetterEdit
 from tocsin.server.api.specs.console_examples import CONSOLE_EXAMPLES
 from tocsin.server.api.specs.webhook_examples import WEBHOOK_EXAMPLES
 from tocsin.server.marking import MarkedInbox, MarkRequest

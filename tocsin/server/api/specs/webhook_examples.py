@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tocsin.server.api import receipts, sink_answers, sinks, webhook_letters, webhooks
+from tocsin.server.api import receipts
+from tocsin.server.api.operators import sink_answers, sinks, webhook_letters, webhooks
 
 _ID: Final = "0198f0a8-5c1e-7d3a-9b64-2f1c80a7e5d1"
 _AT: Final = "2026-03-09T08:15:00.000Z"

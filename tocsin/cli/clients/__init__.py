@@ -1,0 +1,1 @@
+"""Commands that are clients of a server: a device, a producer, a crowd of both."""

@@ -1,0 +1,1 @@
+"""Commands of operators, over the HTTP API of a running server."""

@@ -1,0 +1,1 @@
+"""Running nodes of this machine: one, or several as workers."""

@@ -1,0 +1,1 @@
+"""Commands on the database itself, whether a server runs or not."""

@@ -1,0 +1,1 @@
+"""Operations for operators: looking at nodes and users, and mending what is stuck."""
