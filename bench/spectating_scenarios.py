@@ -20,6 +20,7 @@ _RATE: Final = 1000
 _TICKS: Final = 10
 """Batches a second, each item of which is pushed to another user's device."""
 _SECONDS: Final = 6
+"""Seconds of load in one half of a pair: some thousand pushes, and both halves see one machine."""
 _TURNS: Final = 5
 """Times of *_SECONDS* with a spectator, and as many without."""
 _SETTLES: Final = 3.0

@@ -29,7 +29,7 @@ OF_POLLS: Final = (
         owner=RestingDelivery,
         attribute="can_return",
         patch=_any_cursor,
-        plan=_POLLED_ALONE,
+        plan=_POLLED_ALONE | {"bad_devices": 1.0},
     ),
     Mutation(
         name="go on without what was missed",

@@ -20,6 +20,7 @@ _OFF: Final = 0.15
 _QUIET: Final = 0.4
 """The share of preferences with quiet hours."""
 _MINUTE_MS: Final = 60_000
+"""Milliseconds of a minute: quiet hours begin and end with one."""
 _LOOKS: Final = "list_devices", "list_subscriptions", "show_preferences"
 
 

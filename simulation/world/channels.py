@@ -53,6 +53,7 @@ _LATE: Final = 4.0, 14.0
 _FOR_EVER: Final = 100.0
 """Seconds: longer than any carrier may take."""
 _CONCURRENCY: Final = 4
+"""Parcels on their way at once: several, so that they overtake one another."""
 _SECRET: Final = "whsec_" + "c2ltdWxhdGlvbi1zaW11bGF0aW9uLXNpbXVsYXRpb24="  # 32 bytes, of no use
 
 Doom = Callable[[str], object]

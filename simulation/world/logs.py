@@ -17,7 +17,7 @@ from simulation.world.history import Violation
 from simulation.world.scheduling import current_process
 
 _BUGS: Final = ("critical", "error", "exception")
-_EXPECTED: Final = frozenset({"stopped without the store", "a channel cannot be used"})
+_EXPECTED: Final = frozenset({"stopped without the store", "channel cannot be used"})
 """Errors that report trouble of the environment, not a bug."""
 
 

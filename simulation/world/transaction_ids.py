@@ -23,6 +23,7 @@ _ENDS: Final = 0.4
 _FAILS: Final = 0.1
 """The probability that one of those under way is rolled back before a look."""
 _OPEN_MAX: Final = 3
+"""Transactions that are open at once: enough for ids to end in another order than they began."""
 
 _NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'footprints'"
 

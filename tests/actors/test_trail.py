@@ -158,7 +158,7 @@ async def test_a_transaction_that_stays_open_is_complained_of_once(autojump_cloc
         assert stage.statistics.held > 60
         await stage.look(oldest=200, newest=200)
 
-    assert [log["event"] for log in logs] == ["a transaction stays open in the database"]
+    assert [log["event"] for log in logs] == ["transaction stays open in the database"]
     assert stage.statistics.held == 0
 
 

@@ -34,7 +34,7 @@ _EXPIRED: Final = f"{AuthCode.TOKEN_EXPIRED}: the token has expired."
 
 
 class Ends(Protocol):
-    """What can be ended: the outlet of a connection, or a permit."""
+    """The outlet of a connection, or a permit: either can be ended."""
 
     def end(self, closing: Closing, after: float = 0.0, detail: str = "") -> None:
         """Say goodbye and close; only the first call counts."""

@@ -15,6 +15,7 @@ from simulation.world.history import Frame, RequestStory
 from tocsin.persistence.store.escalation_commands import ClaimedSend, ClaimSends
 
 _DONE: Final = 200
+"""The status of a request that was done (RFC 9110 §15.3.1)."""
 _UNKNOWN: Final = 500
 """Statuses from this one on do not say whether the request was done."""
 

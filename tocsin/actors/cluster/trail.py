@@ -129,7 +129,7 @@ class Trail:
         if self._statistics.held > _HELD_MAX and not self._complained:
             self._complained = True
             logger.warning(
-                "a transaction stays open in the database",
+                "transaction stays open in the database",
                 seconds=round(self._statistics.held),
                 effect="nodes read the same footprints again and again",
                 remedy="end it; pg_stat_activity has it as the oldest backend_xid",

@@ -1,4 +1,4 @@
-"""What nodes do for footprints: give the store a life, and forget what all nodes have read.
+"""The upkeep of footprints by nodes: the store gets a life, and what all have read is forgotten.
 
 Each node does it, because there is no leader; the statements bear that. A node forgets what lies
 in front of its own place of some minutes ago. Another node that has not looked for so long finds

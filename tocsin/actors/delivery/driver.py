@@ -102,7 +102,7 @@ class DeliveryDriver:
     def _tell_handed(self) -> None:
         """Tell the delivery up to which push the stream's socket has taken all in this turn.
 
-        What it takes later is told by a message (`Taken`).
+        A later one is told by a message (`Taken`).
         """
         sequence = self.outlet.take_handed()
         if sequence and self.delivery.phase is not Phase.ENDED:

@@ -51,7 +51,7 @@ EscalatorMessage = PlanKnown | StoreReturned
 
 
 class Escalator(Actor[EscalatorMessage]):
-    """The escalator of a node; see the module. What is due is judged by the store's *clock*."""
+    """The escalator of a node; see the module. The store's *clock* judges what is due."""
 
     def __init__(
         self, channels: ConfiguredChannels, storage: Ref[StorageMessage], clock: StoreClock

@@ -204,7 +204,7 @@ class Drain:
                 return False
             except StoreFailed as error:
                 # The entries of others must not wait for ever.
-                logger.error("refusals are not answered", count=len(letters), reason=str(error))
+                logger.error("refusals not answered", count=len(letters), reason=str(error))
             for id_ in letters:
                 del self._state.letters[id_]
         return True

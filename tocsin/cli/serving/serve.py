@@ -42,7 +42,7 @@ def serve(flags: Flags) -> None:
     structlog.contextvars.bind_contextvars(node=settings.node)
     settings = with_room(settings)  # before workers are forked, which inherit it
     if settings.workers > 1:
-        # What a lone node loads for the first request that needs it, workers load together.
+        # A lone node loads these for the first request that needs them; workers load them together.
         import_module("tocsin.server.http.asgi_lane")
         import_module("tocsin.server.api.quart_app")
     gc.freeze()

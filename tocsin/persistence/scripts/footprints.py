@@ -38,7 +38,7 @@ _decode: Final = msgspec.json.Decoder(Footprint).decode
 
 
 class Track:
-    """What a transaction has written so far."""
+    """The heads, users and topics that a transaction has written so far."""
 
     __slots__ = ("heads", "joined", "recounted", "topics")
 

@@ -24,7 +24,7 @@ UNKNOWN = None
 
 
 class Footprint(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a transaction has written: the *heads* of users' logs as they are since, the users who
+    """The writes of a transaction: the *heads* of users' logs as they are since, the users who
     *joined* topics, those of whom only the counters changed (*recounted*), and the *topics* whose
     logs have new entries."""
 
