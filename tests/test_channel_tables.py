@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tocsin.actors.world import World
-from tocsin.protocol.escalation import EscalationStep
+from tocsin.protocol.channels.escalation import EscalationStep
 from tocsin.protocol.outbound import NOWHERE
 from tocsin.settings import Settings
 from tocsin.settings.channel_tables import (

@@ -10,7 +10,7 @@ import tomllib
 import pytest
 
 from servers.node import ROOT
-from tocsin.protocol.receipts import USUAL
+from tocsin.protocol.receipts.receipt import USUAL
 from tocsin.settings import Settings
 from tocsin.settings.setting import SettingsError
 from tocsin.settings.sinks import SINK_KINDS, read_sinks

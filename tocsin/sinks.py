@@ -8,7 +8,7 @@ from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.broker_access import kafka_brokers, needs, sqs_place
 from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.sink import ConnectSink
-from tocsin.protocol.receipts import Filter
+from tocsin.protocol.receipts.receipt import Filter
 from tocsin.settings import Settings
 from tocsin.settings.sinks import KafkaSink, RabbitSink, RedisSink, SinkTable, SqsQueueSink
 

@@ -17,11 +17,11 @@ from tocsin.outbound.tls import client_context
 from tocsin.persistence.bus import Bus, BusRefusals, Presence, Spool
 from tocsin.persistence.store import Store
 from tocsin.protocol.backoff import Backoff
+from tocsin.protocol.channels.unsubscribing import Unsubscription, unsubscribe_token
+from tocsin.protocol.cluster.seals import Purpose, Seals
+from tocsin.protocol.delivery.terms import SEEN_INTERVAL, SessionLimits
 from tocsin.protocol.outbound import OutboundPort
-from tocsin.protocol.seals import Purpose, Seals
 from tocsin.protocol.secret_box import SecretBox
-from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
-from tocsin.protocol.unsubscribing import Unsubscription, unsubscribe_token
 from tocsin.server.admission.limits import LimitFigures
 from tocsin.server.auth.tokens import TokenVerifier
 from tocsin.server.auth.verification_key import keys_from_pem

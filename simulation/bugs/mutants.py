@@ -34,10 +34,10 @@ from tocsin.actors.storage.ledger import Ledger
 from tocsin.persistence.bus.memory_presence import MemoryPresence
 from tocsin.persistence.scripts import devices as device_scripts
 from tocsin.persistence.store.user_commands import Marked
-from tocsin.protocol import session
-from tocsin.protocol.cursor import Start
-from tocsin.protocol.push import Push
-from tocsin.protocol.session import DeviceSession
+from tocsin.protocol.delivery import session
+from tocsin.protocol.delivery.session import DeviceSession
+from tocsin.protocol.log.cursor import Start
+from tocsin.protocol.log.push import Push
 
 # --- Sessions -------------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from simulation.bugs.mutation import Mutation, Original
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_resting import RestingDelivery
-from tocsin.protocol.session import DeviceSession
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.resting import RestingDelivery
+from tocsin.protocol.delivery.session import DeviceSession
 
 
 def _any_cursor(_: Original) -> Original:

@@ -9,7 +9,7 @@ from simulation.bugs.mutation import Mutation, Original
 from tocsin.actors.sinks import hands
 from tocsin.actors.sinks.hands import BrokerHand
 from tocsin.persistence.scripts import write
-from tocsin.protocol.sink import BatchTaken
+from tocsin.protocol.receipts.sink import BatchTaken
 
 _WEBHOOK: Final = {"webhook": 1.0, "webhook_trouble": 0.5, "actions": 0.5, "settling": 400.0}
 

@@ -19,7 +19,7 @@ from tocsin.persistence.scripts.statements import Script
 from tocsin.persistence.store.commands import Done
 from tocsin.persistence.store.queries import Page
 from tocsin.persistence.store.upkeep_commands import Purge, ReplayLetter
-from tocsin.protocol.cursor import Start
+from tocsin.protocol.log.cursor import Start
 
 _EARLY: Final = 5000
 """Milliseconds by which notifications are purged too early."""

@@ -16,7 +16,7 @@ from tocsin.persistence.scripts.statements import Script
 from tocsin.persistence.scripts.topics import bring as topic_scripts
 from tocsin.persistence.scripts.topics import subscriptions as subscription_scripts
 from tocsin.persistence.store.user_commands import Unsubscribe
-from tocsin.protocol.notification import Change, State
+from tocsin.protocol.notifications.notification import Change, State
 
 _PAST: Final = 3
 """Entries of a topic's log that a new subscriber is given wrongly."""

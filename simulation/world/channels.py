@@ -25,7 +25,7 @@ from simulation.world.scheduling import Process
 from simulation.world.timeline import Timeline
 from tocsin.actors.escalation.configured import ChannelTerms, ConfiguredChannels
 from tocsin.carriers.webhook import WebhookCarrier
-from tocsin.protocol.carrying import (
+from tocsin.protocol.channels.carrying import (
     Accepted,
     AddressGone,
     Carried,
@@ -34,7 +34,7 @@ from tocsin.protocol.carrying import (
     Rejected,
     TryLater,
 )
-from tocsin.protocol.escalation import EscalationRules
+from tocsin.protocol.channels.escalation import EscalationRules
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed
 
 MAIL: Final = "mail"

@@ -21,9 +21,9 @@ from simulation.world.trace import Trace
 from tocsin.persistence.store.escalation_commands import SetAddress
 from tocsin.persistence.store.key_commands import ApiKey, CreateKey
 from tocsin.persistence.store.sink_commands import CreateSink, StoredSink
-from tocsin.protocol.receipts import BATCH_MAX, EVERYTHING
-from tocsin.protocol.sink import Progress, Secret
-from tocsin.protocol.webhook import SECRET_BYTES, new_secret
+from tocsin.protocol.receipts.receipt import BATCH_MAX, EVERYTHING
+from tocsin.protocol.receipts.sink import Progress, Secret
+from tocsin.protocol.receipts.webhook import SECRET_BYTES, new_secret
 from tocsin.server.auth.keys import NewKey, generate_key
 
 ADDRESSES: Final = (MAIL, "home"), (MAIL, "work"), (PUSH, "browser"), (PAGER, "main")

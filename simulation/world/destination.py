@@ -20,7 +20,7 @@ from simulation.world.timeline import Timeline
 from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.persistence.sink import BrokerSink, SinkMessage
 from tocsin.persistence.source import SourceAway
-from tocsin.protocol.receipts import BATCH_MAX, EVERYTHING
+from tocsin.protocol.receipts.receipt import BATCH_MAX, EVERYTHING
 
 NAME: Final = "destination"
 _DELAY: Final = 0.02

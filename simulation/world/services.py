@@ -24,7 +24,7 @@ from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 from tocsin.persistence.store import StoreUnavailable
 from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.envelopes import CONTROL
+from tocsin.protocol.cluster.envelopes import CONTROL
 
 T = TypeVar("T")
 

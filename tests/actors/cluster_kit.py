@@ -13,8 +13,8 @@ from tocsin.actors.cluster.reconciler import HASTE
 from tocsin.actors.runtime.supervisor import Supervisor, open_supervisor
 from tocsin.persistence.bus.memory_bus import MemoryBroker
 from tocsin.protocol.backoff import Backoff
-from tocsin.protocol.seals import Seals
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.cluster.seals import Seals
+from tocsin.protocol.delivery.terms import SessionLimits
 
 SOON = 0.2
 """Seconds after which a push has come that the bus brings."""

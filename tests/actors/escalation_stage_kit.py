@@ -27,9 +27,9 @@ from tocsin.persistence.sqlite.store import MEMORY, SqliteStore
 from tocsin.persistence.store.commands import Changed, Publish
 from tocsin.persistence.store.escalation_commands import SendLine, SetAddress
 from tocsin.persistence.store.queries import ListSends
-from tocsin.protocol.carrying import Accepted, Carried, Parcel
-from tocsin.protocol.escalation import EscalationPlan, EscalationStep
-from tocsin.protocol.ledger import DeliveryRecord
+from tocsin.protocol.channels.carrying import Accepted, Carried, Parcel
+from tocsin.protocol.channels.escalation import EscalationPlan, EscalationStep
+from tocsin.protocol.log.ledger import DeliveryRecord
 
 ALWAYS = RestartPolicy(limit=1000)
 AT_ONCE = (EscalationStep(after=0, channel="email"),)

@@ -45,11 +45,11 @@ from tocsin.persistence.store import StoreUnavailable
 from tocsin.persistence.store.asking import Command
 from tocsin.persistence.store.commands import Changed, Publish
 from tocsin.persistence.store.results import Result
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.notification import Content
-from tocsin.protocol.seals import Seals
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.cluster.seals import Seals
+from tocsin.protocol.delivery.terms import SessionLimits
+from tocsin.protocol.frames import frames
+from tocsin.protocol.notifications.notification import Content
 
 T = TypeVar("T")
 

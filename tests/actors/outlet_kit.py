@@ -5,10 +5,10 @@ from __future__ import annotations
 import trio
 
 from tocsin.actors.delivery.outlet import Transport
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.push import Push
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.push import Push
 
 
 class FakeOutlet:

@@ -40,7 +40,7 @@ from tocsin.persistence.store.commands import Idempotency, Publish, Update, With
 from tocsin.persistence.store.queries import FindNotification, Page, ProducerView, ReadPage
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.user_commands import Record
-from tocsin.protocol.notification import Patch
+from tocsin.protocol.notifications.notification import Patch
 
 
 class TroubledStore(SqliteStore):

@@ -26,7 +26,7 @@ from tocsin.persistence.store.key_commands import RevokeKey
 from tocsin.persistence.store.queries import FindKey, ReadDeliveries
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.user_commands import Record
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor
 
 
 class FakeStore:

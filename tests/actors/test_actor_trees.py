@@ -6,7 +6,7 @@ from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import a_cluster, replace
 from tocsin.actors.cluster.actor_trees import BYTES_MAX, ActorTrees
 from tocsin.actors.runtime.snapshot import Snapshot
-from tocsin.protocol.sightings import ActorsShown, ActorsSought, Sighted, Spectating
+from tocsin.protocol.cluster.sightings import ActorsShown, ActorsSought, Sighted, Spectating
 
 
 def tree(children: int, name: str = "") -> Snapshot:

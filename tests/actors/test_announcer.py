@@ -10,8 +10,8 @@ from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.persistence.store.commands import Counters, Done
 from tocsin.persistence.store.upkeep_commands import Expired, LetterReplayed
 from tocsin.persistence.store.user_commands import Attached, Marked, Materialised
-from tocsin.protocol.cursor import Start
-from tocsin.protocol.news import AckStored, DeviceForgotten, LogAppended, Position, SharedPart
+from tocsin.protocol.log.cursor import Start
+from tocsin.protocol.log.news import AckStored, DeviceForgotten, LogAppended, Position, SharedPart
 
 
 class Heard:

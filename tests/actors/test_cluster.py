@@ -13,8 +13,8 @@ from tocsin.persistence.bus import Said
 from tocsin.persistence.store.commands import Withdraw
 from tocsin.persistence.store.user_commands import Acknowledge, MarkInbox, RemoveDevice, Subscribe
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.envelopes import user_channel
-from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.cluster.envelopes import user_channel
+from tocsin.protocol.notifications.notification import EVERYONE
 
 SOON = 0.2
 """Seconds in which a living bus has brought everything; nobody reconciles in that time."""

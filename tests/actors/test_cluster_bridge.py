@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.actors.clock_kit import pass_time
 from tests.actors.cluster_kit import SOON, a_cluster, replace
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.envelopes import CONTROL
+from tocsin.protocol.cluster.envelopes import CONTROL
 
 
 async def test_a_bridge_that_failed_is_started_again_and_hears_what_it_heard(autojump_clock):

@@ -12,8 +12,8 @@ from tests.actors.node_kit import NOW_MS, seals_of_the_nodes
 from tocsin.actors.cluster.state import SILENCE_MAX
 from tocsin.persistence.bus import BusUnavailable, Said
 from tocsin.persistence.store.commands import Withdraw
-from tocsin.protocol.envelopes import CONTROL, Alive, Voice
-from tocsin.protocol.seals import Purpose
+from tocsin.protocol.cluster.envelopes import CONTROL, Alive, Voice
+from tocsin.protocol.cluster.seals import Purpose
 
 
 async def a_namesake_lives(cluster: Cluster, seconds: int, its_clock: float) -> None:

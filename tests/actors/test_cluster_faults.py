@@ -14,8 +14,8 @@ from tocsin.actors.cluster.state import MISSING_MAX, SILENCE_MAX
 from tocsin.persistence.bus import Said
 from tocsin.persistence.store.upkeep_commands import Expire
 from tocsin.persistence.store.user_commands import Subscribe, Unsubscribe
-from tocsin.protocol import frames
-from tocsin.protocol.envelopes import user_channel
+from tocsin.protocol.cluster.envelopes import user_channel
+from tocsin.protocol.frames import frames
 
 
 async def post_all(cluster: Cluster, node: str = "a") -> None:

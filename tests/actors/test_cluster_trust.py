@@ -12,7 +12,7 @@ from tocsin.actors.cluster.complaints import INTERVAL
 from tocsin.persistence.bus import Said
 from tocsin.persistence.store.user_commands import RemoveDevice
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.envelopes import (
+from tocsin.protocol.cluster.envelopes import (
     CONTROL,
     LAG_MAX,
     Alive,
@@ -26,7 +26,7 @@ from tocsin.protocol.envelopes import (
     Voice,
     user_channel,
 )
-from tocsin.protocol.seals import Purpose, Seals
+from tocsin.protocol.cluster.seals import Purpose, Seals
 
 SOON = 0.2
 ADA = user_channel("ada")

@@ -10,15 +10,15 @@ import pytest
 from tests.actors.clock_kit import pass_time
 from tests.actors.escalation_stage_kit import ScriptedCarrier, open_scene
 from tests.persistence.desk_kit import START_OF_TIME
-from tocsin.protocol.carrying import (
+from tocsin.protocol.channels.carrying import (
     Accepted,
     AddressGone,
     ChannelDown,
     Rejected,
     TryLater,
 )
-from tocsin.protocol.escalation import EscalationStep
-from tocsin.protocol.send_retry import LEASE, RETRY_DELAYS
+from tocsin.protocol.channels.escalation import EscalationStep
+from tocsin.protocol.channels.send_retry import LEASE, RETRY_DELAYS
 
 IN_A_MINUTE = (EscalationStep(after=60, channel="email"),)
 

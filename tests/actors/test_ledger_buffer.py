@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.actors.store_kit import acknowledged, dead, sent
 from tocsin.actors.storage.ledger_buffer import LedgerBuffer, halves
 from tocsin.persistence.store.user_commands import Record
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 
 def cursor(sequence: int, device: str = "phone") -> DeviceCursor:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tocsin.actors.cluster.news_envelopes import WHOLE_BYTES_MAX, NewsReader, envelopes_of
-from tocsin.protocol.envelopes import LogChange, LogHead, TopicAdvanced, topic_channel, user_channel
-from tocsin.protocol.news import (
+from tocsin.protocol.cluster.envelopes import (
+    LogChange,
+    LogHead,
+    TopicAdvanced,
+    topic_channel,
+    user_channel,
+)
+from tocsin.protocol.log.news import (
     AckStored,
     CountersChanged,
     DeviceForgotten,

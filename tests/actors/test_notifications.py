@@ -28,7 +28,7 @@ from tocsin.actors.runtime.ref import Ref, Reply
 from tocsin.actors.runtime.supervisor import open_supervisor
 from tocsin.actors.spool.entries import Committal, Spoolable
 from tocsin.persistence.store.commands import Idempotency, NotFound, Publish, Withdraw
-from tocsin.protocol.notification import Content
+from tocsin.protocol.notifications.notification import Content
 from tocsin.protocol.refusal import Refused
 
 CONTENT = Content(

@@ -15,7 +15,7 @@ from tocsin.persistence.store import StoreFailed
 from tocsin.persistence.store.asking import Query
 from tocsin.persistence.store.footprints import FootprintPage, ReadFootprints
 from tocsin.persistence.store.queries import FindHead
-from tocsin.protocol.envelopes import CONTROL
+from tocsin.protocol.cluster.envelopes import CONTROL
 
 
 def is_news(node: str, said: Said) -> bool:

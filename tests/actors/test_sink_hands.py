@@ -13,8 +13,8 @@ from tocsin.actors.sinks.terms import SinkTerms, id_of
 from tocsin.persistence.brokers.memory import MemoryQueue
 from tocsin.persistence.sink import BrokerSink
 from tocsin.persistence.source import SourceAway, SourceRefused
-from tocsin.protocol.receipts import EVERYTHING, Receipt
-from tocsin.protocol.sink import BatchTaken, ReceiverTrouble
+from tocsin.protocol.receipts.receipt import EVERYTHING, Receipt
+from tocsin.protocol.receipts.sink import BatchTaken, ReceiverTrouble
 
 
 class Broker:

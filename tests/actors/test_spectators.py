@@ -22,7 +22,7 @@ from tocsin.actors.spectators import (
     Spectators,
     SpectatorsWorker,
 )
-from tocsin.protocol.sightings import Sight, Sighted
+from tocsin.protocol.cluster.sightings import Sight, Sighted
 
 LONG = 100.0
 

@@ -8,8 +8,8 @@ from tests.actors.spool_kit import change, post, withdraw
 from tests.persistence.desk_kit import START_OF_TIME
 from tocsin.actors.spool.entries import UnreadableEntry, check, decode, encode, in_time
 from tocsin.persistence.store.commands import Update
-from tocsin.protocol.escalation import EscalationStep
-from tocsin.protocol.notification import EVERYONE, Patch
+from tocsin.protocol.channels.escalation import EscalationStep
+from tocsin.protocol.notifications.notification import EVERYONE, Patch
 from tocsin.protocol.refusal import Refused
 
 COMMANDS = [

@@ -14,7 +14,7 @@ from tocsin.actors.spool.places import APPEND_BYTES_MAX, APPEND_MAX, LinePlace, 
 from tocsin.persistence.bus import Claim
 from tocsin.persistence.store import StoreUnavailable
 from tocsin.persistence.store.commands import KeyReused, PatchRefused, Update
-from tocsin.protocol.notification import Patch
+from tocsin.protocol.notifications.notification import Patch
 
 
 def place(command: Spoolable) -> LinePlace:

@@ -19,7 +19,7 @@ from tocsin.persistence.store.commands import NotFound, Origin, Publish
 from tocsin.persistence.store.ingest_commands import ListIngest
 from tocsin.persistence.store.receipt_queries import ReadReceipts
 from tocsin.persistence.store.sink_commands import FollowReceipts
-from tocsin.protocol.receipts import Filter
+from tocsin.protocol.receipts.receipt import Filter
 
 ORIGIN = Origin("orders", "orders/7", "orders/7", "c-1")
 REFUSED = Filter(("refused",))

@@ -12,7 +12,7 @@ from tocsin.actors.spool.entries import Spooled, encode
 from tocsin.persistence.bus import Replaying, SpoolEntry
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.commands import Changed, PatchRefused, Publish, Update
-from tocsin.protocol.notification import Patch
+from tocsin.protocol.notifications.notification import Patch
 
 
 async def test_a_revision_cannot_be_compared_while_the_store_is_away(

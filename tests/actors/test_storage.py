@@ -15,7 +15,7 @@ from tocsin.persistence.store.commands import Done, NotFound, Publish, Withdraw
 from tocsin.persistence.store.key_commands import RevokeKey
 from tocsin.persistence.store.queries import FindKey
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.log.ledger import DeviceCursor
 
 # --- group commit --------------------------------------------------------------------------------
 

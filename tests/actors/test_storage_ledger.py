@@ -9,7 +9,7 @@ from tocsin.actors.storage.requests import Read, Write
 from tocsin.persistence.store.key_commands import RevokeKey
 from tocsin.persistence.store.queries import FindKey, ReadDeliveries
 from tocsin.persistence.store.user_commands import Attach, Record
-from tocsin.protocol.ledger import DeviceCursor, SessionEnd
+from tocsin.protocol.log.ledger import DeviceCursor, SessionEnd
 
 OVER = SessionEnd("ada", "phone", "a/1")
 

@@ -15,7 +15,7 @@ from tests.actors.escalation_stage_kit import (
 )
 from tests.actors.store_kit import FakeStore, staged
 from tocsin.actors.storage.store_clock import StoreClock
-from tocsin.protocol.send_retry import LEASE
+from tocsin.protocol.channels.send_retry import LEASE
 
 FIVE_MINUTES = 300.0
 

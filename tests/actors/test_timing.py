@@ -13,8 +13,8 @@ from tocsin.actors.delivery.messages import DeviceAnswered, HeadMoved
 from tocsin.actors.delivery.timing import DEPARTURES_MAX, Timing
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.persistence.store.commands import Publish
-from tocsin.protocol import frames
-from tocsin.protocol.notification import Content
+from tocsin.protocol.frames import frames
+from tocsin.protocol.notifications.notification import Content
 
 HELLO = Content(
     id="n1", revision=1, category="default", topic=None, created_at=1, updated_at=1,

@@ -13,7 +13,7 @@ from tocsin.actors.world import World
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.user_commands import Materialise, Materialised
-from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.notifications.notification import EVERYONE
 
 
 class Materialiser(Actor[Any]):

@@ -25,7 +25,7 @@ from tocsin.actors.tracing.exporter import FINISH_MAX, INTERVAL, SpanExporter
 from tocsin.actors.tracing.spans import Span, SpanKind, encode_spans
 from tocsin.actors.tracing.traced import OPEN, TracedTiming
 from tocsin.actors.tracing.tracer import BATCH, QUEUE_MAX
-from tocsin.protocol.push import Push
+from tocsin.protocol.log.push import Push
 from tocsin.protocol.traceparent import NotTaken, SpanContext
 
 

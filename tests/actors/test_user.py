@@ -9,7 +9,7 @@ from tocsin.actors.delivery.user import UserActor
 from tocsin.persistence.store.commands import TooMany
 from tocsin.persistence.store.user_commands import AcknowledgedPartly
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.log.cursor import Cursor
 from tocsin.protocol.values import unnamed_device
 
 

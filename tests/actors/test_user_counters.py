@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.actors.user_kit import a_house
 from tocsin.actors.delivery.messages import BusChanged, CountersFound, HeadMoved, UserRecounted
 from tocsin.persistence.store.commands import Counters
-from tocsin.protocol import frames
+from tocsin.protocol.frames import frames
 
 
 async def test_that_something_has_expired_is_told_to_every_device(autojump_clock):

@@ -12,10 +12,10 @@ from tocsin.actors.delivery.messages import (
     HeadMoved,
     Taken,
 )
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
 
 # --- The log ------------------------------------------------------------------------------------
 

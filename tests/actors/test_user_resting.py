@@ -13,11 +13,11 @@ from tests.actors.user_kit import House, a_change, a_house
 from tocsin.actors.delivery.device import RESTING_MAX
 from tocsin.actors.delivery.messages import Arrived, DeviceRemoved, Disconnect
 from tocsin.actors.delivery.neighbours import Alone
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery_resting import REST
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.delivery.resting import REST
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
 
 NUMBERS = iter(range(1_000_000))
 

@@ -12,9 +12,9 @@ from tests.actors.outlet_kit import FakeOutlet
 from tests.actors.store_kit import sent
 from tests.actors.user_kit import a_change, a_house
 from tocsin.actors.delivery.messages import Arrived, DeviceAnswered, DeviceRemoved, Disconnect, Left
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.ledger import SessionEnd
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.ledger import SessionEnd
 
 # --- The end of a session -----------------------------------------------------------------------
 

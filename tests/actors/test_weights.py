@@ -10,7 +10,7 @@ from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
 from tocsin.persistence.store.key_commands import RevokeKey
 from tocsin.persistence.store.upkeep_commands import Expire
 from tocsin.persistence.store.user_commands import MarkInbox, Materialise, SetPreferences, Subscribe
-from tocsin.protocol.notification import Patch
+from tocsin.protocol.notifications.notification import Patch
 
 
 def small() -> Weights:

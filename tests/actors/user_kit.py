@@ -30,10 +30,10 @@ from tocsin.persistence.store.commands import Counters
 from tocsin.persistence.store.queries import Entry, Page, ReadPage
 from tocsin.persistence.store.user_commands import Attach, Attached
 from tocsin.protocol.backoff import Backoff
-from tocsin.protocol.cursor import Start
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.news import Position
-from tocsin.protocol.terms import Acknowledging, SessionLimits
+from tocsin.protocol.delivery.terms import Acknowledging, SessionLimits
+from tocsin.protocol.log.cursor import Start
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.news import Position
 
 LIMITS = SessionLimits(2, 1000, Backoff(10.0, 60.0), 3, 5)
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.carriers.test_mail import parcel
 from tocsin.carriers.chat import AppriseCarrier, checked_chat_address
-from tocsin.protocol.carrying import Accepted, Parcel, Rejected, TryLater
+from tocsin.protocol.channels.carrying import Accepted, Parcel, Rejected, TryLater
 
 
 class Service:

@@ -7,7 +7,7 @@ import pytest
 
 from tocsin.carriers.mail import MailTemplates, Postmark, compose
 from tocsin.carriers.smtp import checked_mail_address
-from tocsin.protocol.carrying import CarriedNotification, Parcel
+from tocsin.protocol.channels.carrying import CarriedNotification, Parcel
 
 NOW = 1_700_000_000_000
 

@@ -16,7 +16,7 @@ from tests.carriers.test_mail import parcel, postmark
 from tocsin.carriers.smtp import MailServer as Server
 from tocsin.carriers.smtp import SmtpCarrier
 from tocsin.outbound.tls import client_context
-from tocsin.protocol.carrying import (
+from tocsin.protocol.channels.carrying import (
     Accepted,
     AddressGone,
     Carried,

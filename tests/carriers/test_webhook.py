@@ -9,10 +9,10 @@ import pytest
 
 from tests.carriers.test_mail import parcel
 from tocsin.carriers.webhook import WebhookCarrier, checked_address
-from tocsin.protocol.carrying import Accepted, ChannelDown, Rejected, TryLater
+from tocsin.protocol.channels.carrying import Accepted, ChannelDown, Rejected, TryLater
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed
-from tocsin.protocol.sink import Secret
-from tocsin.protocol.webhook import new_secret, signed_headers
+from tocsin.protocol.receipts.sink import Secret
+from tocsin.protocol.receipts.webhook import new_secret, signed_headers
 
 SECRET = new_secret(b"s" * 32)
 URL = "https://duty.example.org/tocsin"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from servers.machine import free_port
-from tocsin.protocol.webpush import public_key_text, read_private_key
+from tocsin.protocol.channels.webpush import public_key_text, read_private_key
 
 
 def test_a_key_for_web_push_is_printed_alone_and_can_be_set(tocsin):

@@ -24,7 +24,7 @@ from tests.house.source import (
 
 AS_THE_CONTRACT_NAMES_THEM = (
     "tocsin.server.api.answers",
-    "tocsin.protocol.frames",
+    "tocsin.protocol.frames.frames",
     "tocsin.client.",
 )
 """Modules whose documents and frames have the names that openapi.json, asyncapi.json and

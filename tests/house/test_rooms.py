@@ -61,6 +61,9 @@ LINES = {
         *("migrations", "scripts", "bus", "store"),
     ),
     "tocsin.persistence.scripts": ("topics", "logs"),
+    "tocsin.protocol": (
+        *("cluster", "delivery", "frames", "receipts", "notifications", "channels", "log"),
+    ),
     "tocsin.server": (
         *(
             "api",
@@ -86,6 +89,7 @@ FLOORS = {
     "tocsin.actors": {"runtime"},
     "tocsin.persistence": set[str](),
     "tocsin.persistence.scripts": {"topics", "logs"},
+    "tocsin.protocol": set[str](),
     "tocsin.server": {"admission", "auth"},
     "tocsin.server.api": {"specs", "operators"},
     "simulation": {"bugs", "runs", "checks", "faults", "clients", "world"},

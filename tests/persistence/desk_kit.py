@@ -50,10 +50,10 @@ from tocsin.persistence.store.user_commands import (
     Subscribed,
     Unsubscribe,
 )
-from tocsin.protocol.cursor import Cursor, parse_cursor
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
-from tocsin.protocol.news import Position
-from tocsin.protocol.notification import (
+from tocsin.protocol.log.cursor import Cursor, parse_cursor
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.log.news import Position
+from tocsin.protocol.notifications.notification import (
     EVERYONE,
     Content,
     Draft,

@@ -17,7 +17,7 @@ from tocsin.persistence.store.escalation_commands import (
     SettleSends,
 )
 from tocsin.persistence.store.queries import ListSends
-from tocsin.protocol.escalation import EscalationStep
+from tocsin.protocol.channels.escalation import EscalationStep
 
 MINUTE = 60_000
 DUE = START_OF_TIME + MINUTE

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from tocsin.persistence.store.commands import Counters
 from tocsin.persistence.store.upkeep_commands import Purged
 from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox
-from tocsin.protocol.marking import marked, times
-from tocsin.protocol.notification import State
+from tocsin.protocol.notifications.marking import marked, times
+from tocsin.protocol.notifications.notification import State
 
 
 @dataclass

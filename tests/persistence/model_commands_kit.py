@@ -21,9 +21,9 @@ from tocsin.persistence.store.user_commands import (
     Subscribe,
     Unsubscribe,
 )
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
-from tocsin.protocol.notification import Patch
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.notifications.notification import Patch
 
 
 def command_of(operation: Any, model: Model, made: list[Publish]) -> Command[Any]:

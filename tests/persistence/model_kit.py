@@ -39,11 +39,11 @@ from tocsin.persistence.store.user_commands import (
     TopicSet,
     Unsubscribe,
 )
-from tocsin.protocol.cursor import LogState, choose_start
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.marking import marked, times
-from tocsin.protocol.news import AckStored
-from tocsin.protocol.notification import State
+from tocsin.protocol.log.cursor import LogState, choose_start
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.news import AckStored
+from tocsin.protocol.notifications.marking import marked, times
+from tocsin.protocol.notifications.notification import State
 
 
 class Model(ModelOfLogs):

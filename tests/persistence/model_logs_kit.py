@@ -29,7 +29,7 @@ from tocsin.persistence.store.user_commands import (
     TopicClosed,
     Unsubscribe,
 )
-from tocsin.protocol.notification import (
+from tocsin.protocol.notifications.notification import (
     EVERYONE,
     Content,
     answer_to_publish,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tocsin.persistence.store.commands import Changed, Counters, FanOut
-from tocsin.protocol.news import Position, RecipientState
-from tocsin.protocol.notification import (
+from tocsin.protocol.log.news import Position, RecipientState
+from tocsin.protocol.notifications.notification import (
     EVERYONE,
     Change,
     Content,

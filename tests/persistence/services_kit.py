@@ -27,7 +27,7 @@ from tocsin.persistence.redis.bus import RedisBus
 from tocsin.persistence.redis.client import RedisClient
 from tocsin.persistence.redis.presence import RedisPresence
 from tocsin.persistence.redis.spool import RedisSpool
-from tocsin.protocol.seals import Purpose, Seals
+from tocsin.protocol.cluster.seals import Purpose, Seals
 
 WAIT = 10
 """Seconds after which a test gives up on what should come at once."""

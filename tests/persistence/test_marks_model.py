@@ -16,7 +16,7 @@ from tocsin.persistence.store.commands import Publish, Update, Withdraw
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.upkeep_commands import Expire, Purge, Purged
 from tocsin.persistence.store.user_commands import MarkInbox
-from tocsin.protocol.notification import Patch, State
+from tocsin.protocol.notifications.notification import Patch, State
 
 USERS = ("ann", 'b/"ö\\|b')
 

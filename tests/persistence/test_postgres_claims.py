@@ -26,7 +26,7 @@ from tocsin.persistence.store.escalation_commands import (
     Escalated,
     SendsClaimed,
 )
-from tocsin.protocol.escalation import EscalationStep
+from tocsin.protocol.channels.escalation import EscalationStep
 
 
 @pytest.fixture

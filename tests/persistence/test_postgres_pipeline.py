@@ -15,7 +15,7 @@ from tocsin.persistence.postgres.driving import drive
 from tocsin.persistence.scripts.logs.publish_plain import FEW_MAX
 from tocsin.persistence.store.commands import Changed
 from tocsin.persistence.store.user_commands import Record
-from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.log.ledger import DeviceCursor
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tocsin.persistence import migrations
 from tocsin.persistence.postgres.store import PostgresStore, _settings
 from tocsin.persistence.scripts.statements import load
 from tocsin.persistence.store.user_commands import Record
-from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.log.ledger import DeviceCursor
 
 
 @pytest.fixture

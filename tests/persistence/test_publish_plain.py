@@ -11,8 +11,8 @@ import pytest
 from tests.persistence.desk_kit import answer, positions, publish, told
 from tocsin.persistence.scripts.logs.publish_plain import FEW_MAX, are_plain
 from tocsin.persistence.store.commands import Changed, KeyReused, Replayed
-from tocsin.protocol.news import Position
-from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.log.news import Position
+from tocsin.protocol.notifications.notification import EVERYONE
 
 _OTHERS = {"few": 0, "many": FEW_MAX, "planned": 1}
 each_way = pytest.mark.parametrize("way", list(_OTHERS))

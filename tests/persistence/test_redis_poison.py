@@ -34,7 +34,7 @@ from tocsin.persistence.redis.scripts import (
     LAST_ID,
 )
 from tocsin.persistence.redis.spool import FOREIGN_MAX, RedisSpool
-from tocsin.protocol.seals import Purpose, Seals
+from tocsin.protocol.cluster.seals import Purpose, Seals
 
 pytestmark = pytest.mark.parametrize("service", ["redis"], indirect=True)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tocsin.persistence.bus import Connected, Lease
 from tocsin.persistence.redis.presence import LEASE_MAX
-from tocsin.protocol.seals import SEAL_BYTES, Purpose
+from tocsin.protocol.cluster.seals import SEAL_BYTES, Purpose
 
 pytestmark = pytest.mark.parametrize("service", ["redis"], indirect=True)
 

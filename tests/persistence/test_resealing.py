@@ -7,13 +7,13 @@ import pytest
 
 from tocsin.persistence.upkeep.forgetting import Hands
 from tocsin.persistence.upkeep.resealing import Resealed, reseal
+from tocsin.protocol.receipts.sink import Secret
 from tocsin.protocol.secret_box import (
     SecretBox,
     SecretUnreadable,
     address_context,
     webhook_context,
 )
-from tocsin.protocol.sink import Secret
 
 OLD, NEW = b"o" * 32, b"n" * 32
 PLAIN, OF_OLD = SecretBox(), SecretBox((OLD,))

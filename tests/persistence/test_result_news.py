@@ -26,8 +26,8 @@ from tocsin.persistence.store.user_commands import (
     PreferencesSet,
     Subscribed,
 )
-from tocsin.protocol.cursor import Start
-from tocsin.protocol.news import (
+from tocsin.protocol.log.cursor import Start
+from tocsin.protocol.log.news import (
     AckStored,
     CountersChanged,
     DeviceForgotten,
@@ -42,7 +42,7 @@ from tocsin.protocol.news import (
     TopicJoined,
     UserAttached,
 )
-from tocsin.protocol.notification import Change, Content
+from tocsin.protocol.notifications.notification import Change, Content
 
 ONE, OTHER, IN_TOPIC = content("One"), content("Other"), content("News", topic="news")
 ANN, BOB = Position("ann", 4, 2, 1), Position("bob", 9, 3, 3)

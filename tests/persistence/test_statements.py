@@ -17,7 +17,7 @@ from tocsin.persistence.scripts import statements
 from tocsin.persistence.scripts.receipts import append
 from tocsin.persistence.scripts.statements import Part, Sql, Statement, drive, load, pick, run
 from tocsin.persistence.sqlite.performing import perform, prepare
-from tocsin.protocol.receipts import Fact, ReceiptKind
+from tocsin.protocol.receipts.receipt import Fact, ReceiptKind
 
 DIALECTS = ["sqlite", "postgres"]
 OF_POSTGRES_ALONE = {"publish_few"}

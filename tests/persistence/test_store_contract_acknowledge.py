@@ -12,9 +12,9 @@ from tocsin.persistence.store.user_commands import (
     Record,
     RemoveDevice,
 )
-from tocsin.protocol.cursor import Start
-from tocsin.protocol.ledger import DeviceCursor
-from tocsin.protocol.news import AckStored, DeviceForgotten
+from tocsin.protocol.log.cursor import Start
+from tocsin.protocol.log.ledger import DeviceCursor
+from tocsin.protocol.log.news import AckStored, DeviceForgotten
 
 # --- Acknowledging without a session ------------------------------------------------------------
 

@@ -22,8 +22,8 @@ from tocsin.persistence.store.commands import (
 )
 from tocsin.persistence.store.ingest_commands import BuryMessages
 from tocsin.persistence.store.sink_commands import CreateSink, FollowReceipts
-from tocsin.protocol.notification import Patch
-from tocsin.protocol.receipts import USUAL
+from tocsin.protocol.notifications.notification import Patch
+from tocsin.protocol.receipts.receipt import USUAL
 
 NOW = START_OF_TIME
 ORIGIN = Origin("orders", "queue/7", "7", "c7")

@@ -21,8 +21,8 @@ from tocsin.persistence.store.commands import (
 )
 from tocsin.persistence.store.queries import FindInboxItem, FindNotification
 from tocsin.persistence.store.upkeep_commands import Expire
-from tocsin.protocol.news import Position
-from tocsin.protocol.notification import Patch
+from tocsin.protocol.log.news import Position
+from tocsin.protocol.notifications.notification import Patch
 from tocsin.protocol.refusal import Refused
 
 # --- Update -------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from tests.persistence.desk_kit import START_OF_TIME, Desk, positions, publish, 
 from tocsin.persistence.store.commands import Changed, NotFound, Replayed, Update, Withdraw
 from tocsin.persistence.store.queries import FindNotification
 from tocsin.persistence.store.upkeep_commands import Purge
-from tocsin.protocol.news import Position
-from tocsin.protocol.notification import Patch, answer_to_publish
+from tocsin.protocol.log.news import Position
+from tocsin.protocol.notifications.notification import Patch, answer_to_publish
 
 SOON = START_OF_TIME + 1000
 

@@ -10,8 +10,8 @@ from tocsin.persistence.store.commands import Counters
 from tocsin.persistence.store.queries import Letters, ListLetters
 from tocsin.persistence.store.upkeep_commands import LetterReplayed, ReplayLetter
 from tocsin.persistence.store.user_commands import Attach, Record, Subscribe, Unsubscribe
-from tocsin.protocol.cursor import Cursor, ResetReason, Start
-from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.log.cursor import Cursor, ResetReason, Start
+from tocsin.protocol.log.ledger import DeviceCursor
 
 # --- Where a device starts ----------------------------------------------------------------------
 

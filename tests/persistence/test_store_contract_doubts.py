@@ -11,8 +11,8 @@ import pytest
 from tests.persistence.desk_kit import Desk, sent
 from tocsin.persistence.store.queries import Devices, ListDevices
 from tocsin.persistence.store.user_commands import Attach, Record, RemoveDevice
-from tocsin.protocol.ledger import DeviceCursor, SessionEnd
-from tocsin.protocol.news import DeviceForgotten
+from tocsin.protocol.log.ledger import DeviceCursor, SessionEnd
+from tocsin.protocol.log.news import DeviceForgotten
 
 END = Record((), (), (SessionEnd("ann", "phone", "a/1"),))
 

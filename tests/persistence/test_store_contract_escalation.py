@@ -25,9 +25,9 @@ from tocsin.persistence.store.escalation_commands import ClaimSends, MuteChannel
 from tocsin.persistence.store.queries import ListSends, ReadPreferences
 from tocsin.persistence.store.upkeep_commands import Purge, Purged
 from tocsin.persistence.store.user_commands import SetPreferences
-from tocsin.protocol.channel_preferences import ChannelPreferences
-from tocsin.protocol.escalation import EscalationStep
-from tocsin.protocol.quiet_hours import QuietHours
+from tocsin.protocol.channels.escalation import EscalationStep
+from tocsin.protocol.channels.preferences import ChannelPreferences
+from tocsin.protocol.channels.quiet_hours import QuietHours
 
 
 async def test_a_step_that_is_due_becomes_a_send_for_each_address(desk):

@@ -18,7 +18,7 @@ from tocsin.persistence.store.footprints import (
     ReadFootprints,
 )
 from tocsin.persistence.store.upkeep_commands import Purge, Purged
-from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.notifications.notification import EVERYONE
 
 START = -2
 """In front of the first part of a transaction."""

@@ -20,7 +20,7 @@ from tocsin.persistence.store.key_commands import (
 )
 from tocsin.persistence.store.queries import FindKey, Keys, ListKeys
 from tocsin.persistence.store.user_commands import RemoveDevice
-from tocsin.protocol.news import DeviceForgotten
+from tocsin.protocol.log.news import DeviceForgotten
 
 KEY = ApiKey("key-1", b"\x00\xff hash", ("notify", "admin"), "Producer ü", 5)
 TICKET = StoredTicket(b"\x00\xff", "ann", 1000, None)

@@ -6,7 +6,7 @@ from tests.persistence.desk_kit import START_OF_TIME, publish, sent
 from tocsin.persistence.store.commands import Done, NotFound
 from tocsin.persistence.store.queries import Deliveries, ReadDeliveries
 from tocsin.persistence.store.user_commands import Record
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor
 
 # --- The ledger ---------------------------------------------------------------------------------
 

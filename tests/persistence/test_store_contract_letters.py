@@ -28,7 +28,7 @@ from tocsin.persistence.store.upkeep_commands import (
     ReplayLetter,
 )
 from tocsin.persistence.store.user_commands import Materialise, Record, Subscribe
-from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.log.ledger import DeviceCursor
 
 # --- How they come to be ------------------------------------------------------------------------
 

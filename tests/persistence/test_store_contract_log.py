@@ -20,8 +20,8 @@ from tocsin.persistence.store.commands import (
     Withdraw,
 )
 from tocsin.persistence.store.upkeep_commands import Purge
-from tocsin.protocol.news import Position
-from tocsin.protocol.notification import Patch, answer_to_publish
+from tocsin.protocol.log.news import Position
+from tocsin.protocol.notifications.notification import Patch, answer_to_publish
 from tocsin.protocol.values import to_rfc3339
 
 

@@ -42,7 +42,7 @@ from tocsin.persistence.store.queries import (
 )
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
 from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
-from tocsin.protocol.receipts import Filter
+from tocsin.protocol.receipts.receipt import Filter
 
 LOOKS = 40
 """Each at another head."""

@@ -38,7 +38,7 @@ from tocsin.persistence.store.sink_commands import (
     SaveProgress,
     SettleSinkLetter,
 )
-from tocsin.protocol.sink import DISABLED, Letter, Progress
+from tocsin.protocol.receipts.sink import DISABLED, Letter, Progress
 
 NOW = START_OF_TIME
 

@@ -29,8 +29,8 @@ from tocsin.persistence.store.queries import (
 )
 from tocsin.persistence.store.upkeep_commands import Purge, Purged, Release, Released
 from tocsin.persistence.store.user_commands import MarkInbox, Materialise, Record, Subscribe
-from tocsin.protocol.cursor import ResetReason, Start
-from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.log.cursor import ResetReason, Start
+from tocsin.protocol.log.ledger import DeviceCursor
 
 TICKET = StoredTicket(b"\x00\xff", "ann", 1000, None)
 LATER = START_OF_TIME + 1000

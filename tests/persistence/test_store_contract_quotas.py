@@ -19,9 +19,9 @@ from tocsin.persistence.store.user_commands import (
     Record,
     RemoveDevice,
 )
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.ledger import DeviceCursor, SessionEnd
-from tocsin.protocol.news import AckStored
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.ledger import DeviceCursor, SessionEnd
+from tocsin.protocol.log.news import AckStored
 from tocsin.protocol.values import unnamed_device
 
 NOW = START_OF_TIME

@@ -25,8 +25,8 @@ from tocsin.persistence.store.sink_commands import (
 )
 from tocsin.persistence.store.upkeep_commands import Purge
 from tocsin.persistence.store.user_commands import Acknowledge, MarkInbox
-from tocsin.protocol.receipts import EVERYTHING, Filter
-from tocsin.protocol.sink import Letter, Pending, Progress, Secret
+from tocsin.protocol.receipts.receipt import EVERYTHING, Filter
+from tocsin.protocol.receipts.sink import Letter, Pending, Progress, Secret
 
 NOW = START_OF_TIME
 

@@ -13,7 +13,7 @@ from tocsin.persistence.store.user_commands import (
     Subscribe,
     Unsubscribe,
 )
-from tocsin.protocol.news import Position
+from tocsin.protocol.log.news import Position
 
 # --- Subscribing ----------------------------------------------------------------------------------
 

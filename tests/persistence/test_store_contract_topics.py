@@ -7,8 +7,8 @@ import json
 from tests.persistence.desk_kit import START_OF_TIME, limited, publish, told
 from tocsin.persistence.store.commands import Changed, Replayed, Update, Withdraw
 from tocsin.persistence.store.upkeep_commands import Expire
-from tocsin.protocol.news import Position
-from tocsin.protocol.notification import EVERYONE, Patch, answer_to_publish
+from tocsin.protocol.log.news import Position
+from tocsin.protocol.notifications.notification import EVERYONE, Patch, answer_to_publish
 
 # --- Publishing ---------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from tocsin.persistence.store.queries import (
 )
 from tocsin.persistence.store.upkeep_commands import Expired, Released
 from tocsin.persistence.store.user_commands import Materialised
-from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.notifications.notification import EVERYONE
 
 USERS = ("ann", 'b/"ö\\|b', "cem")
 DEVICES = ("phone", "tablet")

@@ -6,10 +6,10 @@ from typing import Any
 
 from tests.protocol.session_kit import AT, LIMITS, MIDDLE, NOW, an_entry
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Start
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_resting import RestingDelivery
-from tocsin.protocol.delivery_values import Attachment, DeliveryTerms, Hops, LogPage, Output
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.resting import RestingDelivery
+from tocsin.protocol.delivery.values import Attachment, DeliveryTerms, Hops, LogPage, Output
+from tocsin.protocol.log.cursor import Start
 
 HEARTBEAT = 25.0
 ALL_WELL = Hops(bus=True, store=True)

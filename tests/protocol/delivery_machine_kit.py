@@ -8,13 +8,12 @@ from typing import Final
 from tests.protocol.device_model_kit import DeviceModel, Sent
 from tests.protocol.flight_model_kit import FlightModel
 from tests.protocol.log_model_kit import EPOCH, LogModel
-from tocsin.protocol import frames
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, Start
-from tocsin.protocol.delivery import DeviceDelivery
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_values import (
+from tocsin.protocol.delivery.machine import DeviceDelivery
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.terms import SessionLimits
+from tocsin.protocol.delivery.values import (
     AnnounceArrival,
     AnnouncePresence,
     AskPage,
@@ -31,9 +30,10 @@ from tocsin.protocol.delivery_values import (
     Say,
     SendPing,
 )
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.push import CaughtUp, LogEntry, Push
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor, Start
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.push import CaughtUp, LogEntry, Push
 
 HEARTBEAT: Final = 25.0
 SEEN_INTERVAL: Final = 15.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tocsin.protocol.push import CaughtUp, Push
+from tocsin.protocol.log.push import CaughtUp, Push
 
 
 class Sent(NamedTuple):

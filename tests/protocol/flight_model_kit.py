@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tocsin.protocol.push import Push
+from tocsin.protocol.log.push import Push
 
 
 @dataclass

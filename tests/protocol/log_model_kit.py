@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from tocsin.protocol.cursor import Cursor, LogState, Start, choose_start
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.push import LogEntry, PageWanted
+from tocsin.protocol.log.cursor import Cursor, LogState, Start, choose_start
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.push import LogEntry, PageWanted
 
 EPOCH = "e1"
 TAIL = b"+"

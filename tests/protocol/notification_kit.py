@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tocsin.protocol.notification import Content, Draft, client_view, content_of
+from tocsin.protocol.notifications.notification import Content, Draft, client_view, content_of
 
 NOW = 1_700_000_000_000
 ID = "018bcfe5-6800-7000-8000-000000000000"

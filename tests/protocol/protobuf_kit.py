@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tocsin.protocol.frames_protobuf import CLIENT_FRAME, SERVER_FRAME
+from tocsin.protocol.frames.protobuf import CLIENT_FRAME, SERVER_FRAME
 
 Frame = dict[str, Any]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.push import LogEntry, Push
-from tocsin.protocol.session import DeviceSession, Output
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.delivery.session import DeviceSession, Output
+from tocsin.protocol.delivery.terms import SessionLimits
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.push import LogEntry, Push
 
 NOW = 1000.0
 AT = 1_000_000

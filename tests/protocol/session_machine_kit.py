@@ -11,11 +11,11 @@ from tests.protocol.flight_model_kit import FlightModel
 from tests.protocol.log_model_kit import EPOCH, LogModel, Page, Row
 from tocsin.protocol.backoff import Backoff
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, Start, parse_cursor
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push
-from tocsin.protocol.session import DeviceSession, Output
-from tocsin.protocol.terms import Acknowledging, SessionLimits
+from tocsin.protocol.delivery.session import DeviceSession, Output
+from tocsin.protocol.delivery.terms import Acknowledging, SessionLimits
+from tocsin.protocol.log.cursor import Cursor, Start, parse_cursor
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.push import CaughtUp, LogEntry, PageWanted, Push
 
 RESEND: Final = Backoff(initial=10.0, cap=60.0)
 SESSION: Final = "the session"

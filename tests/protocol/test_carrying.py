@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tocsin.protocol.carrying import CarriedNotification
+from tocsin.protocol.channels.carrying import CarriedNotification
 from tocsin.protocol.outbound import NOWHERE, OutboundFailed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tocsin.protocol.channel_preferences import (
+from tocsin.protocol.channels.preferences import (
     NO_PREFERENCES,
     ChannelPreferences,
     Subject,
@@ -13,7 +13,7 @@ from tocsin.protocol.channel_preferences import (
     encode_preferences,
     is_wanted,
 )
-from tocsin.protocol.quiet_hours import QuietHours
+from tocsin.protocol.channels.quiet_hours import QuietHours
 
 NIGHT = QuietHours("22:00", "07:00", "Etc/UTC", ["email"])
 AT_NIGHT = 1_700_000_000_000  # 22:13:20 in UTC

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.cursor import (
+from tocsin.protocol.log.cursor import (
     Cursor,
     LogState,
     ResetReason,

@@ -17,12 +17,11 @@ from tests.protocol.delivery_kit import (
     in_phase,
 )
 from tests.protocol.session_kit import AT, NOW, an_entry
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery_phases import NEXT, Input, OutOfPhase, Phase
-from tocsin.protocol.delivery_resting import RestingDelivery
-from tocsin.protocol.delivery_values import (
+from tocsin.protocol.delivery.phases import NEXT, Input, OutOfPhase, Phase
+from tocsin.protocol.delivery.resting import RestingDelivery
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.delivery.values import (
     AnnounceArrival,
     AnnouncePresence,
     AskPage,
@@ -36,8 +35,9 @@ from tocsin.protocol.delivery_values import (
     Say,
     SendPing,
 )
-from tocsin.protocol.ledger import DeviceCursor
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.ledger import DeviceCursor
 
 # --- The table ------------------------------------------------------------------------------------
 

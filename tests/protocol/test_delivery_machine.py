@@ -16,10 +16,10 @@ from tests.protocol.delivery_machine_kit import HAS_SESSION, RESEND, DeliverySta
 from tests.protocol.histories_kit import HISTORIES
 from tests.protocol.log_model_kit import EPOCH
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_values import Hops, LogPage
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.terms import SessionLimits
+from tocsin.protocol.delivery.values import Hops, LogPage
+from tocsin.protocol.log.cursor import Cursor
 
 STEPS_TO_REST: Final = 1000
 MOSTLY: Final = st.sampled_from([True, True, True, True, True, False])

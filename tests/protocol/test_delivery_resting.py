@@ -9,14 +9,14 @@ import pytest
 
 from tests.protocol.delivery_kit import ALL_WELL, a_page, attach, in_phase
 from tests.protocol.session_kit import AT, LIMITS, NOW, an_entry
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_resting import REST, RestingDelivery
-from tocsin.protocol.delivery_values import BeginAt, End, Hops, Note, NoteEnd, Say
-from tocsin.protocol.ledger import DeviceCursor, SessionEnd
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.resting import REST, RestingDelivery
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.delivery.values import BeginAt, End, Hops, Note, NoteEnd, Say
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.ledger import DeviceCursor, SessionEnd
 
 SECOND = 1000
 WINDOW = LIMITS.window

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.protocol.delivery_kit import a_page, attach, in_phase
 from tests.protocol.session_kit import AT, LIMITS, NOW, an_entry
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.delivery import HOLD
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_resting import RestingDelivery
-from tocsin.protocol.delivery_values import End, LogPage, Note, NoteEnd, Output
-from tocsin.protocol.push import Push
+from tocsin.protocol.delivery.machine import HOLD
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.resting import RestingDelivery
+from tocsin.protocol.delivery.values import End, LogPage, Note, NoteEnd, Output
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.push import Push
 
 
 def a_pushed(delivery: RestingDelivery) -> Push:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.envelopes import (
+from tocsin.protocol.cluster.envelopes import (
     AGE_MAX,
     CONTROL,
     LAG_MAX,
@@ -39,8 +39,8 @@ from tocsin.protocol.envelopes import (
     topic_channel,
     user_channel,
 )
-from tocsin.protocol.news import SharedPart
-from tocsin.protocol.seals import Purpose, Seal, Seals
+from tocsin.protocol.cluster.seals import Purpose, Seal, Seals
+from tocsin.protocol.log.news import SharedPart
 
 PART = SharedPart("n", "created", '{"id":"n","title":"Grüße"}', 5)
 EVERY: list[Envelope] = [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from tocsin.protocol.escalation import (
+from tocsin.protocol.channels.escalation import (
     NO_PLAN,
     NO_RULES,
     EscalationRules,
@@ -19,8 +19,8 @@ from tocsin.protocol.escalation import (
     first_due,
     is_satisfied,
 )
-from tocsin.protocol.meaning import meaning
-from tocsin.protocol.notification import Draft, Recipients
+from tocsin.protocol.notifications.meaning import meaning
+from tocsin.protocol.notifications.notification import Draft, Recipients
 from tocsin.protocol.refusal import Refused
 
 PUSH = EscalationStep(after=60, channel="webpush")

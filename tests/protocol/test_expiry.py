@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.expiry import Expiry
+from tocsin.protocol.delivery.expiry import Expiry
 
 moments = st.integers(0, 10_000_000)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tocsin.protocol.frames import (
+from tocsin.protocol.frames.frames import (
     ACK_IDS_MAX,
     Ack,
     ClientFrame,

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from tests.protocol.notification_kit import ID
 from tests.protocol.protobuf_kit import Frame, client_bytes, server_frame
-from tocsin.protocol import frames, frames_protobuf
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.frames import ACK_IDS_MAX, MalformedFrame, decode_client_frame
-from tocsin.protocol.notification import client_view
+from tocsin.protocol.frames import frames
+from tocsin.protocol.frames import protobuf as frames_protobuf
+from tocsin.protocol.frames.frames import ACK_IDS_MAX, MalformedFrame, decode_client_frame
+from tocsin.protocol.log.push import Push
+from tocsin.protocol.notifications.notification import client_view
 from tocsin.protocol.problems import problem
-from tocsin.protocol.push import Push
 from tocsin.protocol.values import to_rfc3339
 
 ID_HEX = ID.encode().hex()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.heartbeat import Heartbeat, Pulse
+from tocsin.protocol.delivery.heartbeat import Heartbeat, Pulse
 
 INTERVAL = 25.0
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.marking import counted, marked, states_changed, times
-from tocsin.protocol.notification import State
+from tocsin.protocol.notifications.marking import counted, marked, states_changed, times
+from tocsin.protocol.notifications.notification import State
 
 MARKS = ("seen", "read", "unread", "archived")
 # State -> what each of MARKS makes of it; "-" means nothing.

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.meaning import fingerprint, meaning
-from tocsin.protocol.notification import Draft
+from tocsin.protocol.notifications.meaning import fingerprint, meaning
+from tocsin.protocol.notifications.notification import Draft
 
 PLAIN = {"to": {"users": ["ann", "bob"]}, "title": "Hello"}
 NOON = "2030-01-01T12:00:00Z"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.protocol.notification_kit import ID, NOW, content, draft, draft_of_json, seen
-from tocsin.protocol.notification import (
+from tocsin.protocol.notifications.notification import (
     DATA_BYTES_MAX,
     DATA_DEPTH_MAX,
     Content,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.protocol.notification_kit import ID, NOW, content, draft, seen
-from tocsin.protocol.notification import answer_to_publish, content_of, superseded
+from tocsin.protocol.notifications.notification import answer_to_publish, content_of, superseded
 from tocsin.protocol.refusal import Refused
 from tocsin.protocol.values import to_rfc3339
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.quiet_hours import QuietHours, check_quiet_hours, quiet_until
+from tocsin.protocol.channels.quiet_hours import QuietHours, check_quiet_hours, quiet_until
 from tocsin.protocol.refusal import Refused
 
 BERLIN = QuietHours("22:00", "07:00", "Europe/Berlin")

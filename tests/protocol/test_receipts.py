@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from tocsin.protocol.receipts import (
+from tocsin.protocol.receipts.receipt import (
     EVERYTHING,
     Filter,
     Receipt,

@@ -6,7 +6,7 @@ import pytest
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.errors import DescribedError, ProtocolError
-from tocsin.protocol.frames import MalformedFrame
+from tocsin.protocol.frames.frames import MalformedFrame
 from tocsin.protocol.problems import CREDENTIAL_PROBLEMS, PROBLEMS, FieldError
 from tocsin.protocol.refusal import Refusal, Refused, refusal_for, refuse
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.seals import SEAL_BYTES, KeyUnknown, Purpose, Seals
+from tocsin.protocol.cluster.seals import SEAL_BYTES, KeyUnknown, Purpose, Seals
 
 
 def seals(secret: str = "secret", place: str = "tocsin:0:") -> Seals:

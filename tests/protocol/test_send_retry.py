@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tocsin.protocol.breaker import DELAY_FIRST, DELAY_MAX, Breaker
-from tocsin.protocol.send_retry import RETRY_AFTER_MAX, RETRY_DELAYS, retry_delay
+from tocsin.protocol.channels.breaker import DELAY_FIRST, DELAY_MAX, Breaker
+from tocsin.protocol.channels.send_retry import RETRY_AFTER_MAX, RETRY_DELAYS, retry_delay
 
 
 def test_a_send_is_tried_again_at_growing_delays_and_then_given_up():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.frames import (
+from tocsin.protocol.frames.frames import (
     PONG,
     Reply,
     Resend,
@@ -23,9 +23,15 @@ from tocsin.protocol.frames import (
     encode_push,
     encode_server_frame,
 )
-from tocsin.protocol.notification import Change, Draft, Recipients, client_view, content_of
+from tocsin.protocol.log.push import Push
+from tocsin.protocol.notifications.notification import (
+    Change,
+    Draft,
+    Recipients,
+    client_view,
+    content_of,
+)
 from tocsin.protocol.problems import problem
-from tocsin.protocol.push import Push
 
 COUNTS = st.integers(0, 2**53)
 

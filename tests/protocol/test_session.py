@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.protocol.session_kit import AT, NOW, a_page, a_session, an_entry, pushed, sequences
-from tocsin.protocol.push import CaughtUp, PageWanted, Push
+from tocsin.protocol.log.push import CaughtUp, PageWanted, Push
 
 # --- Live ---------------------------------------------------------------------------------------
 

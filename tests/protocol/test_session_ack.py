@@ -15,9 +15,9 @@ from tests.protocol.session_kit import (
     sequences,
     the_record,
 )
+from tocsin.protocol.delivery.session import DeviceSession
 from tocsin.protocol.errors import AckedUnsent
-from tocsin.protocol.ledger import DeviceCursor
-from tocsin.protocol.session import DeviceSession
+from tocsin.protocol.log.ledger import DeviceCursor
 
 # --- Acknowledgments (rule 3) -------------------------------------------------------------------
 

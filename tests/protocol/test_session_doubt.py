@@ -1,9 +1,9 @@
 """A session that may have missed something looks once, and is none the worse for nothing."""
 
 from tocsin.protocol.backoff import Backoff
-from tocsin.protocol.push import LogEntry, Push, Recounted
-from tocsin.protocol.session import DeviceSession, Output
-from tocsin.protocol.terms import SessionLimits
+from tocsin.protocol.delivery.session import DeviceSession, Output
+from tocsin.protocol.delivery.terms import SessionLimits
+from tocsin.protocol.log.push import LogEntry, Push, Recounted
 
 LIMITS = SessionLimits(
     window=4,

@@ -24,10 +24,10 @@ from hypothesis.stateful import (
 from tests.protocol.histories_kit import HISTORIES
 from tests.protocol.session_machine_kit import RESEND, SessionStage
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.delivery.terms import Acknowledging, SessionLimits
 from tocsin.protocol.errors import AckedUnsent
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.push import LogEntry, Push
-from tocsin.protocol.terms import Acknowledging, SessionLimits
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.push import LogEntry, Push
 
 STEPS_TO_REST: Final = 1000
 SUN = {"news": True, "store": True, "wire": True, "acks": True}

@@ -19,9 +19,9 @@ from tests.protocol.session_kit import (
     time_out,
 )
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.push import CaughtUp, Push
-from tocsin.protocol.session import Output
+from tocsin.protocol.delivery.session import Output
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.push import CaughtUp, Push
 
 # --- Resends (rule 2) ---------------------------------------------------------------------------
 

@@ -20,9 +20,9 @@ from tests.protocol.session_kit import (
     sequences,
     the_record,
 )
-from tocsin.protocol.push import PageWanted, Push
-from tocsin.protocol.session import DeviceSession
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.delivery.session import DeviceSession
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.log.push import PageWanted, Push
 
 LONG = 100_000.0
 

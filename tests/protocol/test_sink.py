@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed
-from tocsin.protocol.sink import (
+from tocsin.protocol.receipts.sink import (
     DISABLED,
     BatchRefused,
     BatchTaken,

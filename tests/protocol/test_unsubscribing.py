@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.refusal import Refused
-from tocsin.protocol.unsubscribing import (
+from tocsin.protocol.channels.unsubscribing import (
     TOKEN_PATTERN,
     Unsubscription,
     read_unsubscribe_token,
     unsubscribe_token,
 )
+from tocsin.protocol.refusal import Refused
 
 WANTED = Unsubscription("ada", "email", "builds")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.protocol.notification import UserId
+from tocsin.protocol.notifications.notification import UserId
 from tocsin.protocol.user_ids import USER_ID_PATTERN, is_user_id
 
 # Control, format, private use, surrogate, and all that separates.

@@ -7,9 +7,9 @@ import hashlib
 import hmac
 import json
 
-from tocsin.protocol.receipts import Receipt
-from tocsin.protocol.sink import Secret
-from tocsin.protocol.webhook import (
+from tocsin.protocol.receipts.receipt import Receipt
+from tocsin.protocol.receipts.sink import Secret
+from tocsin.protocol.receipts.webhook import (
     letter_message,
     message_of,
     new_secret,

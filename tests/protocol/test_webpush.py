@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.protocol.webpush import (
+from tocsin.protocol.channels.webpush import (
     PLAIN_BYTES_MAX,
     RECORD_SIZE,
     encrypt,

@@ -10,7 +10,7 @@ from tocsin.actors.runtime.ref import Reply
 from tocsin.actors.spool.entries import Committal
 from tocsin.persistence.store.commands import Changed
 from tocsin.persistence.store.queries import FindHead, Head
-from tocsin.protocol.notification import Draft, Recipients
+from tocsin.protocol.notifications.notification import Draft, Recipients
 from tocsin.protocol.refusal import Refused
 from tocsin.protocol.traceparent import SpanContext
 from tocsin.server.auth.principal import Principal

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from tests.protocol.protobuf_kit import client_bytes, server_frame
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.frames import frames
 from tocsin.server.api.specs.proto import proto_file
 from tocsin.server.websocket.codec import JSON, codec_of
 from tocsin.server.websocket.ended import Ended

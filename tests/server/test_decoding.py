@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tocsin.protocol.notification import Patch
+from tocsin.protocol.notifications.notification import Patch
 from tocsin.protocol.refusal import Refused
 from tocsin.server.decoding import decode
 

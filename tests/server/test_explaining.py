@@ -8,7 +8,7 @@ import pytest
 
 from tocsin.persistence.bus import Connected
 from tocsin.persistence.store.queries import Delivery, DeviceInfo, InboxItem, ProducerView
-from tocsin.protocol.notification import Content
+from tocsin.protocol.notifications.notification import Content
 from tocsin.server.api.operators.explaining import Facts, explain, explain_device
 
 AT = 1_764_547_200_000

@@ -11,7 +11,7 @@ import trio
 from tests.actors.clock_kit import settle
 from tocsin.actors.delivery.messages import Arrived
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.log.cursor import Cursor
 from tocsin.protocol.refusal import Refused
 from tocsin.server.auth.errors import Unauthenticated
 from tocsin.server.follow.long_poll import gather

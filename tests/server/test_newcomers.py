@@ -13,7 +13,7 @@ from tests.server.edge_kit import GET, UPGRADE, Edge, masked, open_edge, wait_un
 from tests.server.test_front_door import make_door
 from tocsin.actors.delivery.connections import current_connection
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
+from tocsin.protocol.log.cursor import Cursor
 from tocsin.server.admission.refusals import Refusals
 from tocsin.server.auth.principal import Principal
 from tocsin.server.door.front_door import ACCEPTS_MAX

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.frames import WINDOW_MAX
+from tocsin.protocol.frames.frames import WINDOW_MAX
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.pace import Pace, PaceLimits, device_pace, producer_pace
 

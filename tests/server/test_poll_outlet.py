@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from tests.protocol.session_kit import a_session, an_entry, pushed
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.push import Push
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.push import Push
 from tocsin.server.follow.poll_outlet import PollOutlet
 from tocsin.server.turnstile import AnswerLine
 

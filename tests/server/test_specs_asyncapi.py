@@ -14,11 +14,11 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.notification import client_view
-from tocsin.protocol.push import Push
-from tocsin.protocol.receipts import Receipt, receipt_fields
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.push import Push
+from tocsin.protocol.notifications.notification import client_view
+from tocsin.protocol.receipts.receipt import Receipt, receipt_fields
 from tocsin.server.api.specs.asyncapi import (
     CLIENT_FRAMES,
     EVENTS,

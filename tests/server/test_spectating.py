@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from tocsin.actors.spectators import SPECTATORS_MAX, WAITING_MAX, Spectators
+from tocsin.protocol.cluster.sightings import Sight, Sighted, Sighting
 from tocsin.protocol.refusal import Refused
-from tocsin.protocol.sightings import Sight, Sighted, Sighting
 from tocsin.server.auth.principal import Principal
 from tocsin.server.credential_watch import CredentialWatch
 from tocsin.server.follow.spectating import SpectatorStream, second_of

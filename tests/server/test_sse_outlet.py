@@ -9,10 +9,10 @@ import trio
 
 from tests.actors.clock_kit import settle
 from tests.protocol.session_kit import a_session, an_entry, pushed
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.push import Push
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.push import Push
 from tocsin.server.follow.sse_events import COMMENT
 from tocsin.server.follow.sse_outlet import SseOutlet
 

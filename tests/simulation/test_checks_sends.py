@@ -25,7 +25,7 @@ from tocsin.persistence.store.escalation_commands import (
     SettledSend,
     SettleSends,
 )
-from tocsin.protocol.carrying import Parcel
+from tocsin.protocol.channels.carrying import Parcel
 
 _SEND = """
     INSERT INTO sends (id, notification_id, user_id, channel, address, step, until, digest, state,

@@ -15,7 +15,7 @@ from simulation.world.channels import CHANNELS, SimulatedChannels
 from simulation.world.plan import Plan
 from simulation.world.scheduling import Process, run
 from simulation.world.timeline import Timeline
-from tocsin.protocol.carrying import CarriedNotification, Parcel
+from tocsin.protocol.channels.carrying import CarriedNotification, Parcel
 
 ESCALATING = replace(
     PLAN, escalations=0.8, channel_trouble=0.4, bad_devices=0.9, actions=0.1, settling=600.0

@@ -13,7 +13,7 @@ from tests.protocol.protobuf_kit import client_bytes, server_frame
 from tests.system.device_kit import Device, Frame
 from tests.system.producer_kit import Producer
 from tests.system.server_kit import Server, fresh_user
-from tocsin.protocol.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF
+from tocsin.protocol.frames.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF
 
 pytestmark = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True, scope="session")
 

@@ -19,7 +19,7 @@ import trio
 
 from tocsin.actors.runtime.bell import Bell, pause
 from tocsin.actors.runtime.worker import TableWorker, Tasks
-from tocsin.protocol.sightings import Sight, Sighted, Sighting, Spectating
+from tocsin.protocol.cluster.sightings import Sight, Sighted, Sighting, Spectating
 
 INTERVAL: Final = 1.0
 """Seconds between two tellings."""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import trio
 from apprise import Apprise, AppriseAsset
 
-from tocsin.protocol.carrying import Accepted, Carried, Parcel, Rejected, TryLater
+from tocsin.protocol.channels.carrying import Accepted, Carried, Parcel, Rejected, TryLater
 
 _ATTEMPTS_MAX: Final = 2
 """Attempts of a send: a failure that was none would be a message twice."""
@@ -24,7 +24,7 @@ PLACE: Final = "{address}"
 
 
 class AppriseCarrier:
-    """Implements `tocsin.protocol.carrying.ChannelCarrier`; *url* has `PLACE` in it."""
+    """Implements `tocsin.protocol.channels.carrying.ChannelCarrier`; *url* has `PLACE` in it."""
 
     def __init__(self, url: str, concurrency: int) -> None:
         self._url = url

@@ -21,7 +21,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from tocsin.protocol.carrying import CarriedNotification, Parcel
+from tocsin.protocol.channels.carrying import CarriedNotification, Parcel
 
 _SUBJECT_MAX: Final = 200
 """Characters of a subject: more is not shown by any program."""

@@ -19,7 +19,7 @@ from typing import Final, Literal
 import trio
 
 from tocsin.carriers.mail import Postmark, compose
-from tocsin.protocol.carrying import (
+from tocsin.protocol.channels.carrying import (
     Accepted,
     AddressGone,
     Carried,
@@ -60,7 +60,7 @@ class MailServer:
 
 
 class SmtpCarrier:
-    """Implements `tocsin.protocol.carrying.ChannelCarrier`."""
+    """Implements `tocsin.protocol.channels.carrying.ChannelCarrier`."""
 
     def __init__(self, server: MailServer, postmark: Postmark, concurrency: int) -> None:
         self._server = server

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tocsin.protocol.carrying import (
+from tocsin.protocol.channels.carrying import (
     Accepted,
     Carried,
     ChannelDown,
@@ -17,15 +17,15 @@ from tocsin.protocol.carrying import (
     TryLater,
 )
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
-from tocsin.protocol.sink import Secret
+from tocsin.protocol.receipts.sink import Secret
+from tocsin.protocol.receipts.webhook import signed_headers
 from tocsin.protocol.values import to_rfc3339
-from tocsin.protocol.webhook import signed_headers
 
 _PASSING = frozenset({408, 425})  # statuses of 4xx that say "not now", of this request
 
 
 class WebhookCarrier:
-    """Implements `tocsin.protocol.carrying.ChannelCarrier`, over *outbound*."""
+    """Implements `tocsin.protocol.channels.carrying.ChannelCarrier`, over *outbound*."""
 
     def __init__(self, outbound: OutboundPort, url: str, secret: str) -> None:
         self._outbound = outbound

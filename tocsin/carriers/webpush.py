@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tocsin.protocol.carrying import (
+from tocsin.protocol.channels.carrying import (
     Accepted,
     AddressGone,
     Carried,
@@ -22,8 +22,7 @@ from tocsin.protocol.carrying import (
     Rejected,
     TryLater,
 )
-from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
-from tocsin.protocol.webpush import (
+from tocsin.protocol.channels.webpush import (
     PLAIN_BYTES_MAX,
     SALT_BYTES,
     encrypt,
@@ -34,6 +33,7 @@ from tocsin.protocol.webpush import (
     read_subscription,
     vapid_header,
 )
+from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
 
 _TTL_MAX: Final = 86400
 """Seconds for which a push service keeps a message: news of yesterday is no push."""
@@ -48,7 +48,7 @@ _FIELDS: Final = ("id", "category", "title", "body", "url", "priority")
 
 
 class WebPushCarrier:
-    """Implements `tocsin.protocol.carrying.ChannelCarrier`; *entropy* gives random bytes."""
+    """Implements `protocol.channels.carrying.ChannelCarrier`; *entropy* gives random bytes."""
 
     def __init__(
         self,

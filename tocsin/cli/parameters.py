@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from tocsin.protocol.cursor import UnreadableCursor, parse_cursor
+from tocsin.protocol.log.cursor import UnreadableCursor, parse_cursor
 from tocsin.protocol.user_ids import USER_ID_CHARACTERS_MAX, is_user_id
 from tocsin.protocol.values import is_identifier
 from tocsin.server.auth.principal import SCOPES, TOKEN_LENGTH_MAX

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tocsin.cli.groups import CommandGroup
-from tocsin.protocol.webpush import public_key_text
+from tocsin.protocol.channels.webpush import public_key_text
 
 
 @click.group(cls=CommandGroup)

@@ -12,7 +12,7 @@ from tocsin.actors.delivery.messages import Arrived
 from tocsin.actors.delivery.outlet import Outlet
 from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
+from tocsin.protocol.log.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refusal_for, refuse
 from tocsin.protocol.values import unnamed_device

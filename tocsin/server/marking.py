@@ -14,9 +14,9 @@ from msgspec import Meta
 from tocsin.persistence.store import StoreUnavailable
 from tocsin.persistence.store.queries import FindHead, Inbox, InboxPage
 from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox, Materialise
-from tocsin.protocol import frames
-from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
-from tocsin.protocol.marking import Mark
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor, UnreadableCursor, parse_cursor
+from tocsin.protocol.notifications.marking import Mark
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.decoding import NotificationId, check

@@ -20,13 +20,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from tocsin.protocol.escalation import (
+from tocsin.protocol.channels.escalation import (
     ChannelName,
     EscalationPlan,
     EscalationRules,
     Steps,
 )
-from tocsin.protocol.notification import Category
+from tocsin.protocol.notifications.notification import Category
 from tocsin.protocol.refusal import Refused
 from tocsin.settings.kinds import Kind, read_duration, read_text
 from tocsin.settings.postgres_address import MASK
@@ -161,7 +161,7 @@ def channel_contradictions(
 def read_vapid_key(raw: object) -> str:
     """A private key of P-256, in PEM. Raises `ValueError`, without a word of the key."""
     # Imported only when needed: most nodes push to no browser.
-    from tocsin.protocol.webpush import read_private_key
+    from tocsin.protocol.channels.webpush import read_private_key
 
     text = read_text(raw)
     read_private_key(text)

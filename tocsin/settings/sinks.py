@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from tocsin.protocol.receipts import BATCH_MAX, USUAL, ReceiptKind
+from tocsin.protocol.receipts.receipt import BATCH_MAX, USUAL, ReceiptKind
 from tocsin.settings.broker_tables import (
     CATEGORIES,
     NAME_IN_BROKER,

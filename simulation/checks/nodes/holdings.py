@@ -23,8 +23,8 @@ from simulation.world.scheduling import tasks_of_processes
 from tocsin.actors.cluster.state import ClusterState
 from tocsin.actors.publishing.topics import Topics
 from tocsin.actors.sinks.terms import id_of
-from tocsin.protocol.envelopes import channel_topic, channel_user
-from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.cluster.envelopes import channel_topic, channel_user
+from tocsin.protocol.notifications.notification import EVERYONE
 from tocsin.server.services import Services
 
 _CALM: Final = 80.0

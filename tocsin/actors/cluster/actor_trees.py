@@ -14,8 +14,8 @@ import trio
 
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.runtime.snapshot import Snapshot
-from tocsin.protocol.envelopes import Unreadable
-from tocsin.protocol.sightings import ActorsShown, ActorsSought
+from tocsin.protocol.cluster.envelopes import Unreadable
+from tocsin.protocol.cluster.sightings import ActorsShown, ActorsSought
 
 PATIENCE: Final = 3.0
 """Seconds that the other node has for its answer."""

@@ -47,7 +47,7 @@ from tocsin.actors.runtime.supervisor import Context
 from tocsin.actors.runtime.worker import TableWorker, Tasks
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.persistence.bus import Bus, BusUnavailable, Gap, Heard
-from tocsin.protocol.envelopes import (
+from tocsin.protocol.cluster.envelopes import (
     CONTROL,
     Alive,
     Envelope,
@@ -58,8 +58,8 @@ from tocsin.protocol.envelopes import (
     channel_topic,
     channel_user,
 )
-from tocsin.protocol.news import News
-from tocsin.protocol.sightings import ActorsShown, ActorsSought, Sighted, Spectating
+from tocsin.protocol.cluster.sightings import ActorsShown, ActorsSought, Sighted, Spectating
+from tocsin.protocol.log.news import News
 
 BEAT: Final = 1.0
 """Seconds between two signs of life."""

@@ -15,7 +15,7 @@ from typing import Final
 
 import trio
 
-from tocsin.protocol.envelopes import Alive
+from tocsin.protocol.cluster.envelopes import Alive
 
 _REMEMBERED: Final = 600
 """Signs that are remembered, of five minutes at least: none comes back as late as that."""

@@ -24,7 +24,7 @@ from tocsin.actors.delivery.messages import (
 from tocsin.actors.delivery.timing import Timing
 from tocsin.actors.delivery.users import Users
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.envelopes import (
+from tocsin.protocol.cluster.envelopes import (
     DeviceAcknowledged,
     DeviceArrived,
     DeviceEnvelope,
@@ -41,8 +41,8 @@ from tocsin.protocol.envelopes import (
     TopicAdvanced,
     channel_user,
 )
-from tocsin.protocol.news import LogAppended, News
-from tocsin.protocol.rivals import rank_of
+from tocsin.protocol.delivery.rivals import rank_of
+from tocsin.protocol.log.news import LogAppended, News
 
 _ECHO_MAX: Final = 2.0
 """Seconds after which the node's own word comes back too late to tell the order of arrivals."""

@@ -32,7 +32,7 @@ from tocsin.actors.runtime.ref import Ref, Reply
 from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.storage.requests import Flush, StorageMessage
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
-from tocsin.protocol.envelopes import SessionSettled, SessionSought
+from tocsin.protocol.cluster.envelopes import SessionSettled, SessionSought
 
 PATIENCE: Final = 0.5
 """Seconds that an old node has for its answer: the time of some transactions."""

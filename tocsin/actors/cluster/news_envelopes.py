@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from tocsin.protocol.envelopes import (
+from tocsin.protocol.cluster.envelopes import (
     DeviceAcknowledged,
     DeviceGone,
     Joined,
@@ -23,7 +23,7 @@ from tocsin.protocol.envelopes import (
     topic_channel,
     user_channel,
 )
-from tocsin.protocol.news import (
+from tocsin.protocol.log.news import (
     AckStored,
     CountersChanged,
     DeviceForgotten,

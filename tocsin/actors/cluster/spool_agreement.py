@@ -32,7 +32,7 @@ import trio
 
 from tocsin.actors.cluster.peers import Peers
 from tocsin.actors.runtime.bell import Bell
-from tocsin.protocol.envelopes import Spooling, SpoolingHeard
+from tocsin.protocol.cluster.envelopes import Spooling, SpoolingHeard
 
 PATIENCE: Final = 2.0
 """Seconds that all nodes together have for their answers: longer than a node goes without a look,

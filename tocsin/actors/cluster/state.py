@@ -35,7 +35,7 @@ from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.worklist import WorkList
 from tocsin.actors.world import World
 from tocsin.persistence.bus import BusRefusals
-from tocsin.protocol.envelopes import (
+from tocsin.protocol.cluster.envelopes import (
     CONTROL,
     DeviceArrived,
     DeviceHere,
@@ -47,10 +47,8 @@ from tocsin.protocol.envelopes import (
     topic_channel,
     user_channel,
 )
-from tocsin.protocol.news import LogAppended, News
-from tocsin.protocol.notification import EVERYONE
-from tocsin.protocol.seals import Seals
-from tocsin.protocol.sightings import (
+from tocsin.protocol.cluster.seals import Seals
+from tocsin.protocol.cluster.sightings import (
     SIGHTINGS_CHANNEL,
     ActorsShown,
     ActorsSought,
@@ -58,6 +56,8 @@ from tocsin.protocol.sightings import (
     Sighted,
     Spectating,
 )
+from tocsin.protocol.log.news import LogAppended, News
+from tocsin.protocol.notifications.notification import EVERYONE
 
 logger = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ import trio
 from tocsin.actors.cluster.complaints import Complaints
 from tocsin.actors.world import World
 from tocsin.persistence.bus import DISCONNECTED_LIFETIME, BusRefusals, Said
-from tocsin.protocol.envelopes import (
+from tocsin.protocol.cluster.envelopes import (
     AGE_MAX,
     CONTROL,
     INCARNATION_BYTES,
@@ -31,7 +31,7 @@ from tocsin.protocol.envelopes import (
     Untrusted,
     Voice,
 )
-from tocsin.protocol.seals import SEAL_BYTES, Purpose, Seals
+from tocsin.protocol.cluster.seals import SEAL_BYTES, Purpose, Seals
 
 logger = structlog.get_logger(__name__)
 

@@ -45,12 +45,12 @@ from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.commands import Counters, TooMany
 from tocsin.persistence.store.user_commands import AcknowledgedPartly
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_presence import RETRY_DELAY
-from tocsin.protocol.delivery_values import Hops, Output
-from tocsin.protocol.frames import Nack
-from tocsin.protocol.push import LogEntry
-from tocsin.protocol.sightings import Sight
+from tocsin.protocol.cluster.sightings import Sight
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.presence import RETRY_DELAY
+from tocsin.protocol.delivery.values import Hops, Output
+from tocsin.protocol.frames.frames import Nack
+from tocsin.protocol.log.push import LogEntry
 
 RESTING_MAX: Final = 10_000
 """Devices of a node that rest at a time: some 40 MiB, and 80 more where all have much in flight.

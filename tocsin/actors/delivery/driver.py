@@ -20,10 +20,11 @@ from tocsin.actors.storage.requests import Read, StorageMessage, Write
 from tocsin.persistence.store.queries import Page, ReadPage
 from tocsin.persistence.store.user_commands import Attach
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_resting import RestingDelivery
-from tocsin.protocol.delivery_values import (
+from tocsin.protocol.cluster.sightings import Sight
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.resting import RestingDelivery
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.delivery.values import (
     AnnounceArrival,
     AnnouncePresence,
     AskPage,
@@ -37,10 +38,9 @@ from tocsin.protocol.delivery_values import (
     Say,
     SendPing,
 )
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
-from tocsin.protocol.push import Push
-from tocsin.protocol.sightings import Sight
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.log.push import Push
 from tocsin.protocol.values import is_unnamed_device
 
 _SEVERAL: Final = 3

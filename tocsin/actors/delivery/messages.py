@@ -16,11 +16,11 @@ from tocsin.actors.runtime.ref import Request
 from tocsin.persistence.store.commands import Counters, TooMany
 from tocsin.persistence.store.queries import Page
 from tocsin.persistence.store.user_commands import AcknowledgedPartly, Attached
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.news import Position, RecipientState
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.news import Position, RecipientState
 
 Placed = Attached | AcknowledgedPartly | TooMany
 """The store's answers to a device that asks where its session starts."""

@@ -14,7 +14,7 @@ import trio
 from tocsin.actors.delivery.messages import UserMessage
 from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.runtime.snapshot import Snapshot
-from tocsin.protocol.news import News
+from tocsin.protocol.log.news import News
 
 
 class Neighbours(Protocol):

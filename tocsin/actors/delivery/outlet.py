@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final, Literal, Protocol
 
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.push import Push
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.push import Push
 
 Transport = Literal["websocket", "sse", "poll"]
 TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "sse", "poll")

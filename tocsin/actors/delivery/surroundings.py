@@ -13,7 +13,7 @@ from tocsin.actors.runtime.ref import Ref
 from tocsin.actors.storage.ledger import Ledger
 from tocsin.actors.storage.requests import StorageMessage
 from tocsin.actors.world import World
-from tocsin.protocol.terms import SEEN_INTERVAL, SessionLimits
+from tocsin.protocol.delivery.terms import SEEN_INTERVAL, SessionLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ import trio
 from tocsin.actors.delivery.outlet import TRANSPORTS, Outlet, Transport
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.actors.spectators import Sightings, Spectators
-from tocsin.protocol.ledger import ATTEMPTS_EXHAUSTED, DeliveryRecord
-from tocsin.protocol.push import Push
-from tocsin.protocol.sightings import Sight
+from tocsin.protocol.cluster.sightings import Sight
+from tocsin.protocol.log.ledger import ATTEMPTS_EXHAUSTED, DeliveryRecord
+from tocsin.protocol.log.push import Push
 from tocsin.protocol.traceparent import SpanContext
 
 Path = Literal["local", "bus", "store"]

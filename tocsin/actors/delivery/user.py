@@ -41,10 +41,10 @@ from tocsin.actors.runtime.prompt import PromptActor
 from tocsin.actors.runtime.ref import Ref
 from tocsin.persistence.store.user_commands import Attached
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.delivery_phases import Phase
-from tocsin.protocol.delivery_presence import RETRY_DELAY
-from tocsin.protocol.notification import client_view
-from tocsin.protocol.push import LogEntry
+from tocsin.protocol.delivery.phases import Phase
+from tocsin.protocol.delivery.presence import RETRY_DELAY
+from tocsin.protocol.log.push import LogEntry
+from tocsin.protocol.notifications.notification import client_view
 
 _ENDED: Final = Phase.ENDED
 """Looked up once: in Python 3.11, looking up a member of an enum costs as much as a call."""

@@ -26,8 +26,8 @@ from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
 from tocsin.actors.runtime.prompt import PromptActor
 from tocsin.persistence.store.commands import Counters
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.news import Position, RecipientState, SharedPart
-from tocsin.protocol.notification import Change, State, client_view
+from tocsin.protocol.log.news import Position, RecipientState, SharedPart
+from tocsin.protocol.notifications.notification import Change, State, client_view
 
 
 class Users(Directory[UserMessage]):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tocsin.persistence.store.queries import Page
 from tocsin.persistence.store.user_commands import Attached
-from tocsin.protocol.delivery_values import Attachment, LogPage
-from tocsin.protocol.notification import client_view
-from tocsin.protocol.push import LogEntry
+from tocsin.protocol.delivery.values import Attachment, LogPage
+from tocsin.protocol.log.push import LogEntry
+from tocsin.protocol.notifications.notification import client_view
 
 
 def attachment_of(attached: Attached, epoch: str) -> Attachment:

@@ -27,15 +27,15 @@ from tocsin.actors.storage.requests import Flush, StorageMessage, Write
 from tocsin.actors.storage.store_clock import StoreClock
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.escalation_commands import ClaimedSend, ClaimSends, SettleSends
-from tocsin.protocol.carrying import (
+from tocsin.protocol.channels.carrying import (
     Carried,
     CarriedNotification,
     ChannelDown,
     Parcel,
     TryLater,
 )
+from tocsin.protocol.channels.send_retry import LEASE
 from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, address_context
-from tocsin.protocol.send_retry import LEASE
 
 logger = structlog.get_logger(__name__)
 

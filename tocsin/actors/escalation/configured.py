@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tocsin.actors.runtime.bell import Bell
-from tocsin.protocol.breaker import Breaker
-from tocsin.protocol.carrying import ChannelCarrier
-from tocsin.protocol.escalation import NO_RULES, EscalationRules
+from tocsin.protocol.channels.breaker import Breaker
+from tocsin.protocol.channels.carrying import ChannelCarrier
+from tocsin.protocol.channels.escalation import NO_RULES, EscalationRules
 from tocsin.protocol.secret_box import SecretBox
 
 ChannelState = Literal["ok", "away", "refused"]

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 import msgspec
 
 from tocsin.persistence.store.escalation_commands import AddressVerdict, ClaimedSend, SettledSend
-from tocsin.protocol.carrying import (
+from tocsin.protocol.channels.carrying import (
     Accepted,
     AddressGone,
     Carried,
@@ -16,7 +16,7 @@ from tocsin.protocol.carrying import (
     Rejected,
     TryLater,
 )
-from tocsin.protocol.send_retry import retry_delay
+from tocsin.protocol.channels.send_retry import retry_delay
 
 _REASON_MAX: Final = 200
 """Characters of a reason that are kept: the other side has written it."""

@@ -28,7 +28,7 @@ from tocsin.actors.runtime.errors import MailboxFull
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.persistence.store.result_news import news_of
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.news import (
+from tocsin.protocol.log.news import (
     AckStored,
     CountersChanged,
     DeviceForgotten,

@@ -25,7 +25,7 @@ from tocsin.actors.world import World
 from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.commands import Changed, Publish, Update, Withdraw
 from tocsin.persistence.store.upkeep_commands import Expire, Purge, Release
-from tocsin.protocol.escalation import first_due
+from tocsin.protocol.channels.escalation import first_due
 
 logger = structlog.get_logger(__name__)
 

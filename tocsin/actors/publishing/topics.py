@@ -31,7 +31,7 @@ from tocsin.actors.storage.requests import StorageMessage, Write
 from tocsin.actors.world import World
 from tocsin.persistence.store import StoreBlocked, StoreFailed, StoreUnavailable
 from tocsin.persistence.store.user_commands import Materialise
-from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.notifications.notification import EVERYONE
 
 logger = structlog.get_logger(__name__)
 

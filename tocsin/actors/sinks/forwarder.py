@@ -26,8 +26,8 @@ from tocsin.persistence.store import StoreFailed, StoreUnavailable
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts
 from tocsin.persistence.store.sink_commands import SaveProgress, StoredSink
-from tocsin.protocol.receipts import Receipt, receipt_json
-from tocsin.protocol.sink import (
+from tocsin.protocol.receipts.receipt import Receipt, receipt_json
+from tocsin.protocol.receipts.sink import (
     ACTIVE,
     DISABLED,
     BatchTaken,

@@ -12,10 +12,10 @@ from tocsin.persistence.sink import KeptSink, SinkMessage
 from tocsin.persistence.source import SourceAway, SourceRefused
 from tocsin.persistence.store.sink_commands import StoredSink
 from tocsin.protocol.outbound import OutboundAnswer, OutboundFailed, OutboundPort
-from tocsin.protocol.receipts import RECEIPT_ID, Receipt, correlation_of, receipt_json
+from tocsin.protocol.receipts.receipt import RECEIPT_ID, Receipt, correlation_of, receipt_json
+from tocsin.protocol.receipts.sink import BatchTaken, ReceiverTrouble, Secret, Verdict, judge
+from tocsin.protocol.receipts.webhook import message_of, signed_headers
 from tocsin.protocol.secret_box import SecretUnreadable
-from tocsin.protocol.sink import BatchTaken, ReceiverTrouble, Secret, Verdict, judge
-from tocsin.protocol.webhook import message_of, signed_headers
 
 Gap = tuple[int, int] | None
 """The first and last position that were purged in front of a batch."""

@@ -33,7 +33,7 @@ from tocsin.persistence.store.sink_commands import (
     StoredSink,
 )
 from tocsin.protocol.outbound import OutboundPort
-from tocsin.protocol.sink import ACTIVE, DISABLED
+from tocsin.protocol.receipts.sink import ACTIVE, DISABLED
 
 _RENEWAL: Final = LEASE / 3
 """Seconds between renewals of leases: two may fail before one runs out."""

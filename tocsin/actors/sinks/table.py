@@ -16,8 +16,8 @@ from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.sinks.terms import SinkTerms
 from tocsin.actors.sinks.watch import ReceiptWatch
 from tocsin.persistence.store.sink_commands import StoredSink
+from tocsin.protocol.receipts.sink import Secret
 from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, webhook_context
-from tocsin.protocol.sink import Secret
 
 LEASE: Final = 15.0
 """Seconds for which one node has a sink: for so long a node that dies keeps others from it."""

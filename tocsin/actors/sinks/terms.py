@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from tocsin.persistence.sink import ConnectSink
-from tocsin.protocol.receipts import Filter
+from tocsin.protocol.receipts.receipt import Filter
 
 _ID: Final = "sink:"
 """The beginning of the ids of sinks in brokers: those of webhooks are UUIDs."""

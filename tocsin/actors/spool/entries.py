@@ -20,7 +20,7 @@ from tocsin.persistence.store.asking import Command
 from tocsin.persistence.store.commands import Publish, Update, Withdraw
 from tocsin.persistence.store.results import Result
 from tocsin.protocol.errors import DescribedError, ProtocolError
-from tocsin.protocol.notification import Content, Standing, patched
+from tocsin.protocol.notifications.notification import Content, Standing, patched
 from tocsin.protocol.values import to_rfc3339
 
 _VERSION: Final = 1

@@ -19,7 +19,7 @@ from tocsin.persistence.store.ingest_commands import IngestLetter
 from tocsin.protocol.refusal import Refused, refuse
 
 Refusing = KeyReused | NotFound | NotActive | PatchRefused | StoreFailed
-"""What the store may say of a spooled command that it has not done."""
+"""The answers of the store to a spooled command that it has not done."""
 
 
 def letter_of_spooled(command: Spoolable, said: Refusing, now_ms: int) -> IngestLetter | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from tocsin.actors.runtime.bell import Bell
 from tocsin.actors.storage.ledger_buffer import LedgerBuffer
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 LINES_MAX: Final = 50_000
 """Lines that may wait while the store is slow or away: some tens of MiB."""

@@ -20,7 +20,7 @@ from itertools import islice, takewhile
 from typing import Final, TypeVar
 
 from tocsin.persistence.store.user_commands import Record
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor, SessionEnd
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -22,7 +22,7 @@ from tocsin.actors.health import StorageStatistics
 from tocsin.actors.runtime.histogram import Histogram
 from tocsin.actors.tracing.spans import Span, SpanKind
 from tocsin.actors.tracing.tracer import Tracer
-from tocsin.protocol.push import Push
+from tocsin.protocol.log.push import Push
 from tocsin.protocol.traceparent import SpanContext, read_traceparent
 
 TRACES_MAX: Final = 5000

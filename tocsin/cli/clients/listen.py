@@ -25,7 +25,7 @@ from tocsin.client.calls import Call, CallFailed, ask
 from tocsin.client.lines import push_line
 from tocsin.client.listening import Listening, Outcome, Place
 from tocsin.client.narration import Narrator
-from tocsin.protocol.cursor import BEGINNING
+from tocsin.protocol.log.cursor import BEGINNING
 from tocsin_client.follower import RECONNECT_CAP
 from tocsin_client.frames import Push
 

@@ -14,7 +14,7 @@ from tocsin.cli.groups import CommandGroup
 from tocsin.cli.operators.panel import Panel, panel_options
 from tocsin.cli.tables import table
 from tocsin.client.webhooks import Webhook, WebhookCalls
-from tocsin.protocol.receipts import ReceiptKind
+from tocsin.protocol.receipts.receipt import ReceiptKind
 
 _HEADINGS: Final = ("ID", "STATE", "BEHIND", "EVENTS", "URL", "REASON")
 _ACTS: Final = {

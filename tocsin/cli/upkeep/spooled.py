@@ -21,7 +21,7 @@ from tocsin.persistence.redis.traces import RedisTraces, SetAside
 from tocsin.persistence.store import Store
 from tocsin.persistence.store.commands import Idempotency, Publish
 from tocsin.persistence.upkeep.forgetting import FORGOTTEN, Person
-from tocsin.protocol.seals import Seals
+from tocsin.protocol.cluster.seals import Seals
 from tocsin.settings import Settings
 from tocsin.settings.kinds import REDIS
 

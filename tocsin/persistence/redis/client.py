@@ -29,7 +29,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from tocsin.persistence.bus import BusRefusals, BusUnavailable
-from tocsin.protocol.seals import KeyUnknown
+from tocsin.protocol.cluster.seals import KeyUnknown
 
 Command = Sequence[str | bytes | int]
 Reply = Any

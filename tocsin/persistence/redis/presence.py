@@ -20,7 +20,7 @@ import msgspec
 
 from tocsin.persistence.bus import Connected, Lease, latest
 from tocsin.persistence.redis.client import Command, RedisClient, Reply, key_needed
-from tocsin.protocol.seals import SEAL_BYTES, Seal
+from tocsin.protocol.cluster.seals import SEAL_BYTES, Seal
 
 LEASE_MAX = 3600.0
 """Seconds of the longest lease: one that ends later was not made by a node, and is removed."""

@@ -29,7 +29,7 @@ from tocsin.persistence.bus import (
 )
 from tocsin.persistence.redis import scripts
 from tocsin.persistence.redis.client import Command, RedisClient, Reply, key_needed
-from tocsin.protocol.seals import Purpose, Seals
+from tocsin.protocol.cluster.seals import Purpose, Seals
 
 POISONED_MAX: Final = 10_000
 """Entries of ours that stay set aside; the oldest go first. Each one is an incident, so they are

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from tocsin.persistence.redis.client import RedisClient, Reply
 from tocsin.persistence.redis.spool import SpoolKeys
-from tocsin.protocol.seals import Purpose, Seals
+from tocsin.protocol.cluster.seals import Purpose, Seals
 
 _PAGE: Final = 16
 """Entries of one reply: each may have megabytes."""

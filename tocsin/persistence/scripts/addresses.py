@@ -19,7 +19,7 @@ from tocsin.persistence.store.escalation_commands import (
 )
 from tocsin.persistence.store.queries import Addresses, ListAddresses
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.channel_preferences import (
+from tocsin.protocol.channels.preferences import (
     ChannelPreferences,
     decode_preferences,
     encode_preferences,

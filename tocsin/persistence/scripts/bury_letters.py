@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tocsin.persistence.scripts.statements import Script, pick, run
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.receipts.receipt import Fact, Facts, ReceiptKind
 
 _LETTERS_BURY: Final = pick(
     "cause",

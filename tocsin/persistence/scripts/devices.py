@@ -29,9 +29,9 @@ from tocsin.persistence.store.user_commands import (
     BeyondHead,
     RemoveDevice,
 )
-from tocsin.protocol.cursor import LogState, Start, choose_start
-from tocsin.protocol.ledger import DeviceCursor
-from tocsin.protocol.news import AckStored, DeviceForgotten
+from tocsin.protocol.log.cursor import LogState, Start, choose_start
+from tocsin.protocol.log.ledger import DeviceCursor
+from tocsin.protocol.log.news import AckStored, DeviceForgotten
 
 _ATTACH_READ: Final = pick(user_id="user", device_id="device")
 

@@ -18,15 +18,15 @@ from tocsin.persistence.scripts.preferring import Preferring, read_preferring
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.store.escalation_commands import Escalate, Escalated
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.channel_preferences import Subject
-from tocsin.protocol.escalation import (
+from tocsin.protocol.channels.escalation import (
     EscalationPlan,
     EscalationStep,
     decode_plan,
     due_after,
     is_satisfied,
 )
-from tocsin.protocol.notification import Standing
+from tocsin.protocol.channels.preferences import Subject
+from tocsin.protocol.notifications.notification import Standing
 
 _PLANS_MAX: Final = 100
 """Plans of one transaction."""

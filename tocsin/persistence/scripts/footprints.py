@@ -25,7 +25,7 @@ from tocsin.persistence.store.footprints import (
     ReadFootprints,
 )
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.notification import EVERYONE
+from tocsin.protocol.notifications.notification import EVERYONE
 
 T = TypeVar("T")
 _Columns = Mapping[str, Sequence[Any]]

@@ -24,7 +24,7 @@ from tocsin.persistence.store.ingest_commands import (
     SettleIngest,
 )
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.receipts import RECEIPT_ID, Fact, Facts, ReceiptKind
+from tocsin.protocol.receipts.receipt import RECEIPT_ID, Fact, Facts, ReceiptKind
 
 _BURY: Final = pick(
     "connector",

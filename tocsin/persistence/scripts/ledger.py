@@ -17,8 +17,8 @@ from tocsin.persistence.scripts.statements import Row, Script, pick, run
 from tocsin.persistence.store.commands import Done
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.user_commands import Acknowledge, Record
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor
-from tocsin.protocol.receipts import Facts
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor
+from tocsin.protocol.receipts.receipt import Facts
 
 _DEVICES_SAVE: Final = pick(
     "session",

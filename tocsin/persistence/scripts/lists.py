@@ -33,7 +33,7 @@ from tocsin.persistence.store.queries import (
     Subscribers,
     TopicInfo,
 )
-from tocsin.protocol.channel_preferences import NO_PREFERENCES, decode_preferences
+from tocsin.protocol.channels.preferences import NO_PREFERENCES, decode_preferences
 
 Q = TypeVar("Q")
 L = TypeVar("L", ListLetters, ListIngest, ListSendLetters, ListReceiptLetters)

@@ -21,9 +21,9 @@ from tocsin.persistence.scripts.user_logs import UserLog, hold_users, save_users
 from tocsin.persistence.store.commands import Counters
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.user_commands import BeyondHead, Marked, MarkInbox
-from tocsin.protocol.marking import counted, marked, states_changed, times
-from tocsin.protocol.notification import State
-from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
+from tocsin.protocol.notifications.marking import counted, marked, states_changed, times
+from tocsin.protocol.notifications.notification import State
+from tocsin.protocol.receipts.receipt import Fact, Facts, ReceiptKind
 
 _MARKS_SAVE: Final = pick(
     "sequence",

@@ -23,7 +23,7 @@ from tocsin.persistence.store.letter_commands import (
     SettleSendLetter,
 )
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.sink import Letter
+from tocsin.protocol.receipts.sink import Letter
 
 
 def settle_send_letters(

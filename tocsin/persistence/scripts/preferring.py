@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from tocsin.persistence.scripts.statements import Script, run
-from tocsin.protocol.channel_preferences import (
+from tocsin.protocol.channels.preferences import (
     NO_PREFERENCES,
     ChannelPreferences,
     Subject,

@@ -20,7 +20,7 @@ from tocsin.persistence.scripts.statements import Rows, Script, pick, run
 from tocsin.persistence.scripts.user_logs import hold_users
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.upkeep_commands import Purge, Purged
-from tocsin.protocol.marking import counted
+from tocsin.protocol.notifications.marking import counted
 
 _PURGE_DEVICES: Final = pick("user_id", "device_id")
 _PURGE_LINES: Final = pick("user_id", "device_id", "cleared")

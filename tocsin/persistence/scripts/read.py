@@ -66,7 +66,7 @@ from tocsin.persistence.store.queries import (
 )
 from tocsin.persistence.store.receipt_queries import FindReceipts, ReadReceipts, ReceiptsSince
 from tocsin.persistence.store.sink_commands import ListSinkLetters, ListSinks
-from tocsin.protocol.notification import Standing, State
+from tocsin.protocol.notifications.notification import Standing, State
 
 _PAGES: Final = pick(
     "start",

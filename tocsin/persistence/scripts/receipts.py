@@ -18,7 +18,7 @@ from tocsin.persistence.store.receipt_queries import (
     Receipts,
     ReceiptsSince,
 )
-from tocsin.protocol.receipts import Facts, Receipt
+from tocsin.protocol.receipts.receipt import Facts, Receipt
 
 _APPEND: Final = pick(
     "kind",

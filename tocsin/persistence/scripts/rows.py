@@ -7,7 +7,7 @@ from typing import Final
 from tocsin.persistence.scripts.statements import Row
 from tocsin.persistence.store.key_commands import ApiKey
 from tocsin.persistence.store.queries import DeadLetter
-from tocsin.protocol.notification import Content
+from tocsin.protocol.notifications.notification import Content
 
 NO_BOUND: Final = 2**63 - 1
 """Greater than every sequence, id and size: the greatest integer that both databases have."""

@@ -28,10 +28,10 @@ from tocsin.persistence.store.escalation_commands import (
 )
 from tocsin.persistence.store.queries import ListSends, SendsPage
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.channel_preferences import Subject
-from tocsin.protocol.escalation import is_satisfied
-from tocsin.protocol.notification import Standing
-from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
+from tocsin.protocol.channels.escalation import is_satisfied
+from tocsin.protocol.channels.preferences import Subject
+from tocsin.protocol.notifications.notification import Standing
+from tocsin.protocol.receipts.receipt import Fact, Facts, ReceiptKind
 
 _DIGEST_MAX: Final = 100
 """Sends of one digest: more than a person reads in one mail."""

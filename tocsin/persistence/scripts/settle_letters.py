@@ -23,8 +23,8 @@ from tocsin.persistence.store.commands import Done, NotActive, NotFound
 from tocsin.persistence.store.queries import DeadLetter
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.upkeep_commands import DiscardLetter, LetterReplayed, ReplayLetter
-from tocsin.protocol.marking import counted
-from tocsin.protocol.notification import Content, Patch, Standing, State, patched
+from tocsin.protocol.notifications.marking import counted
+from tocsin.protocol.notifications.notification import Content, Patch, Standing, State, patched
 from tocsin.protocol.values import to_rfc3339
 
 _NOTIFICATIONS_REVIVE: Final = pick("id", "revision", "updated_at", "expires_at", "document")

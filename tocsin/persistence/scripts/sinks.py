@@ -30,7 +30,7 @@ from tocsin.persistence.store.sink_commands import (
     SinksClaimed,
     StoredSink,
 )
-from tocsin.protocol.receipts import (
+from tocsin.protocol.receipts.receipt import (
     EVERYTHING,
     USUAL,
     Fact,
@@ -40,7 +40,7 @@ from tocsin.protocol.receipts import (
     between_commas,
     names_in,
 )
-from tocsin.protocol.sink import DISABLED, Letter, Pending, Progress, Secret
+from tocsin.protocol.receipts.sink import DISABLED, Letter, Pending, Progress, Secret
 
 _NOTED_MS: Final = 3_600_000
 """Milliseconds: how exact the note is that a sink in a broker is still in some node's settings."""

@@ -92,7 +92,7 @@ from tocsin.persistence.store.user_commands import (
     Subscribe,
     Unsubscribe,
 )
-from tocsin.protocol.receipts import Facts
+from tocsin.protocol.receipts.receipt import Facts
 
 _LOGS: Final = (Publish, Update, Withdraw, Expire, Release)
 _SUBSCRIPTIONS: Final = (Subscribe, Unsubscribe, SetPreferences)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import msgspec
 
 from tocsin.persistence.store.asking import Command
-from tocsin.protocol.escalation import EscalationPlan
-from tocsin.protocol.news import Position, RecipientState
-from tocsin.protocol.notification import Change, Content, Patch
+from tocsin.protocol.channels.escalation import EscalationPlan
+from tocsin.protocol.log.news import Position, RecipientState
+from tocsin.protocol.notifications.notification import Change, Content, Patch
 
 
 class Idempotency(msgspec.Struct, frozen=True):

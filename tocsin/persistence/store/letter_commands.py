@@ -10,7 +10,7 @@ import msgspec
 
 from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.commands import NotFound
-from tocsin.protocol.sink import Letter
+from tocsin.protocol.receipts.sink import Letter
 
 
 class SendLetter(msgspec.Struct, frozen=True):

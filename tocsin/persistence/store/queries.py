@@ -13,8 +13,8 @@ from tocsin.persistence.store.asking import Query
 from tocsin.persistence.store.commands import Counters, NotFound
 from tocsin.persistence.store.escalation_commands import Address, SendLine
 from tocsin.persistence.store.key_commands import ApiKey
-from tocsin.protocol.channel_preferences import NO_PREFERENCES, ChannelPreferences
-from tocsin.protocol.notification import Content
+from tocsin.protocol.channels.preferences import NO_PREFERENCES, ChannelPreferences
+from tocsin.protocol.notifications.notification import Content
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from tocsin.persistence.store.asking import Query
-from tocsin.protocol.receipts import SCANNED_MAX, Filter, Receipt
+from tocsin.protocol.receipts.receipt import SCANNED_MAX, Filter, Receipt
 
 
 class ReceiptPage(msgspec.Struct, frozen=True):

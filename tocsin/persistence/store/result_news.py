@@ -38,7 +38,7 @@ from tocsin.persistence.store.user_commands import (
     TopicClosed,
     TopicSet,
 )
-from tocsin.protocol.news import (
+from tocsin.protocol.log.news import (
     AckStored,
     CountersChanged,
     DeviceForgotten,
@@ -51,7 +51,7 @@ from tocsin.protocol.news import (
     TopicJoined,
     UserAttached,
 )
-from tocsin.protocol.notification import Standing
+from tocsin.protocol.notifications.notification import Standing
 
 
 def news_of(result: Result) -> Sequence[News]:

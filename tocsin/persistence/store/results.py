@@ -41,7 +41,7 @@ from tocsin.persistence.store.user_commands import (
     TopicClosed,
     TopicSet,
 )
-from tocsin.protocol.news import AckStored, DeviceForgotten
+from tocsin.protocol.log.news import AckStored, DeviceForgotten
 
 Result = (
     Changed

@@ -11,8 +11,8 @@ import msgspec
 
 from tocsin.persistence.store.asking import Command, Query
 from tocsin.persistence.store.commands import Done, NotFound, TooMany
-from tocsin.protocol.receipts import Filter
-from tocsin.protocol.sink import Letter, Progress, Secret
+from tocsin.protocol.receipts.receipt import Filter
+from tocsin.protocol.receipts.sink import Letter, Progress, Secret
 
 SINKS_MAX = 256
 """Webhooks of an installation. Each has a cursor of its own and is looked for by all nodes."""

@@ -10,10 +10,10 @@ import msgspec
 
 from tocsin.persistence.store.asking import Command
 from tocsin.persistence.store.commands import Counters, Done, FanOut, NotFound, TooMany
-from tocsin.protocol.channel_preferences import NO_PREFERENCES, ChannelPreferences
-from tocsin.protocol.cursor import Cursor, Start
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
-from tocsin.protocol.news import AckStored, DeviceForgotten
+from tocsin.protocol.channels.preferences import NO_PREFERENCES, ChannelPreferences
+from tocsin.protocol.log.cursor import Cursor, Start
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.log.news import AckStored, DeviceForgotten
 
 SUBSCRIPTIONS_MAX = 1000
 """Topics of one user. Bringing a user up to date looks at each of them, so they must be few."""

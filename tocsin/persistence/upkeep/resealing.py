@@ -14,13 +14,13 @@ from typing import Any, Final
 import msgspec
 
 from tocsin.persistence.upkeep.forgetting import Hands
+from tocsin.protocol.receipts.sink import Secret
 from tocsin.protocol.secret_box import (
     SecretBox,
     SecretUnreadable,
     address_context,
     webhook_context,
 )
-from tocsin.protocol.sink import Secret
 
 _ADDRESSES: Final = """
 SELECT user_id, channel, name, value FROM addresses

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.protocol.notification import DeviceId, Priority
+from tocsin.protocol.channels.quiet_hours import QuietHours
+from tocsin.protocol.notifications.notification import DeviceId, Priority
 from tocsin.protocol.problems import Problem
-from tocsin.protocol.quiet_hours import QuietHours
 
 Timestamp = Annotated[
     str,

@@ -18,12 +18,12 @@ from tocsin.persistence.store.escalation_commands import (
     SetAddress,
 )
 from tocsin.persistence.store.queries import ListAddresses, ListSends
+from tocsin.protocol.channels.webpush import PushSubscription
 from tocsin.protocol.outbound import OutboundFailed
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.secret_box import SecretBox, SecretUnreadable, address_context
 from tocsin.protocol.values import to_rfc3339
-from tocsin.protocol.webpush import PushSubscription
 from tocsin.server.api.answers import Answering, Timestamp
 from tocsin.server.api.letter_lines import events_of
 from tocsin.server.api.operation import (

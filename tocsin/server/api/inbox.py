@@ -11,8 +11,8 @@ from msgspec import UNSET, Meta, UnsetType
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.queries import FindInboxItem, Inbox, InboxItem, InboxPage
 from tocsin.protocol.conditions import has_tag
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.notification import Category, client_view
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.notifications.notification import Category, client_view
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (

@@ -9,8 +9,8 @@ import msgspec
 from tocsin.persistence.store.ingest_commands import IngestLetter
 from tocsin.persistence.store.letter_commands import ReceiptLetter, SendLetter
 from tocsin.persistence.store.queries import DeadLetter
+from tocsin.protocol.channels.send_retry import RETRY_DELAYS
 from tocsin.protocol.problems import Problem
-from tocsin.protocol.send_retry import RETRY_DELAYS
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers
 

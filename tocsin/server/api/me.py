@@ -11,11 +11,11 @@ from tocsin.persistence.store.commands import NotFound, TooMany
 from tocsin.persistence.store.key_commands import CreateTicket, StoredTicket
 from tocsin.persistence.store.queries import ListDevices, ListSubscriptions, ReadPreferences
 from tocsin.persistence.store.user_commands import RemoveDevice, SetPreferences
-from tocsin.protocol.channel_preferences import ByChannel, ChannelPreferences
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.notification import Category, DeviceId, Topic
+from tocsin.protocol.channels.preferences import ByChannel, ChannelPreferences
+from tocsin.protocol.channels.quiet_hours import QuietHours, check_quiet_hours
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.notifications.notification import Category, DeviceId, Topic
 from tocsin.protocol.problems import FieldError
-from tocsin.protocol.quiet_hours import QuietHours, check_quiet_hours
 from tocsin.protocol.refusal import refuse
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api import answers

@@ -23,9 +23,9 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.protocol.escalation import ChannelName
-from tocsin.protocol.notification import DeviceId, Topic, UserId
-from tocsin.protocol.unsubscribing import TOKEN_PATTERN
+from tocsin.protocol.channels.escalation import ChannelName
+from tocsin.protocol.channels.unsubscribing import TOKEN_PATTERN
+from tocsin.protocol.notifications.notification import DeviceId, Topic, UserId
 from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import ConnectorName, NotificationId
 from tocsin.server.producing.publishing import Publishing

@@ -17,7 +17,7 @@ from tocsin.persistence.store.queries import (
     ReadDeliveries,
 )
 from tocsin.protocol.conditions import has_tag
-from tocsin.protocol.notification import Draft, Patch
+from tocsin.protocol.notifications.notification import Draft, Patch
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.protocol.traceparent import TRACEPARENT
 from tocsin.protocol.user_ids import USER_ID_CHARACTER, USER_ID_CHARACTERS_MAX

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.protocol.problems import FieldError
-from tocsin.protocol.receipts import USUAL, Filter, ReceiptKind
+from tocsin.protocol.receipts.receipt import USUAL, Filter, ReceiptKind
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api.answers import Answering, Timestamp
 from tocsin.server.api.operation import (

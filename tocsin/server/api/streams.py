@@ -13,13 +13,13 @@ from tocsin.actors.delivery.messages import Arrived
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.key_commands import BindTicket
 from tocsin.persistence.store.user_commands import Acknowledge, AcknowledgedPartly, BeyondHead
-from tocsin.protocol import frames
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.news import AckStored
-from tocsin.protocol.notification import DeviceId
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.news import AckStored
+from tocsin.protocol.notifications.notification import DeviceId
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse
-from tocsin.protocol.terms import Acknowledging
 from tocsin.protocol.values import is_uuid
 from tocsin.server.api.answers import Answering, CursorText, Goodbye, Notification, written
 from tocsin.server.api.operation import (

@@ -17,7 +17,7 @@ from tocsin.persistence.store.user_commands import (
     TopicSet,
     Unsubscribe,
 )
-from tocsin.protocol.notification import UserId
+from tocsin.protocol.notifications.notification import UserId
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api import answers
 from tocsin.server.api.operation import (

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tocsin.persistence.store.escalation_commands import MuteChannel
-from tocsin.protocol.unsubscribing import Unsubscription, read_unsubscribe_token
+from tocsin.protocol.channels.unsubscribing import Unsubscription, read_unsubscribe_token
 from tocsin.server.api.operation import Answer, Call, Caller, Header, Operations, UrlQuery
 
 operations = Operations("channels")

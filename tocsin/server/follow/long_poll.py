@@ -5,7 +5,7 @@ processor. They come in and go out in turns (`turnstile`): one publish may wake 
 
 Its answer counts as sent, not as received: the next poll's cursor confirms it, and a poll that
 is cancelled confirms nothing. A session whose poll was answered may rest until the next one
-(`protocol/delivery_resting.py`).
+(`protocol/delivery/resting.py`).
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final, assert_never
 
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.push import Push
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.push import Push
 from tocsin.server.follow.moment import Moment, Turn
 from tocsin.server.turnstile import AnswerLine
 

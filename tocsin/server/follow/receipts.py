@@ -17,8 +17,8 @@ import trio
 from tocsin.persistence.store.receipt_queries import ReadReceipts, ReceiptPage
 from tocsin.persistence.store.sink_commands import READERS_MAX, FollowReceipts
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, ResetReason
-from tocsin.protocol.receipts import ANSWERS, Filter, receipt_fields
+from tocsin.protocol.log.cursor import Cursor, ResetReason
+from tocsin.protocol.receipts.receipt import ANSWERS, Filter, receipt_fields
 from tocsin.protocol.refusal import Refused
 from tocsin.server.auth.principal import Principal
 from tocsin.server.credential_watch import Permit

@@ -9,8 +9,8 @@ from typing import Any, Self
 import msgspec
 
 from tocsin.actors.spectators import Spectator
+from tocsin.protocol.cluster.sightings import Sighted
 from tocsin.protocol.refusal import refuse
-from tocsin.protocol.sightings import Sighted
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.auth.principal import Principal
 from tocsin.server.follow.event_stream import EventStream

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tocsin.actors.delivery.messages import Arrived, Taken
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.delivery.terms import Acknowledging
 from tocsin.server.attachment import arrive, leave
 from tocsin.server.follow.sse_outlet import SseOutlet
 from tocsin.server.services import Services

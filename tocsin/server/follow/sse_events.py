@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.frames import frames
 
 COMMENT: Final = b":\n\n"
 # To the standard these end no line, but to many clients they do (Python's splitlines).

@@ -17,10 +17,10 @@ from typing import Final
 import trio
 
 from tocsin.actors.runtime.bell import Bell
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.push import Push
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.push import Push
 from tocsin.server.follow.sse_events import COMMENT, event, goodbye, retry
 from tocsin.server.turnstile import Place
 

@@ -16,9 +16,9 @@ import msgspec
 
 from tocsin.persistence.source import BrokerMessage
 from tocsin.persistence.store.commands import Origin, Update, Withdraw
-from tocsin.protocol.notification import Draft, Patch
+from tocsin.protocol.notifications.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError
-from tocsin.protocol.receipts import RECEIPT_ID
+from tocsin.protocol.receipts.receipt import RECEIPT_ID
 from tocsin.protocol.refusal import refuse
 from tocsin.protocol.traceparent import TRACEPARENT
 from tocsin.server.connector_status import ConnectorTerms

@@ -22,7 +22,7 @@ import trio
 from tocsin.actors.delivery.timing import Via
 from tocsin.actors.runtime.ref import Reply
 from tocsin.actors.spool.entries import Committal
-from tocsin.protocol.notification import Draft
+from tocsin.protocol.notifications.notification import Draft
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.auth.principal import Principal
 from tocsin.server.decoding import decode, decode_outside

@@ -38,8 +38,8 @@ from tocsin.persistence.store.commands import (
     Withdraw,
 )
 from tocsin.protocol.conditions import expected_revisions
-from tocsin.protocol.meaning import fingerprint
-from tocsin.protocol.notification import (
+from tocsin.protocol.notifications.meaning import fingerprint
+from tocsin.protocol.notifications.notification import (
     Draft,
     Patch,
     answer_to_publish,

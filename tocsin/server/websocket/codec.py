@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.push import Push
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.push import Push
 from tocsin.server.websocket.ended import Ended
 from tocsin.server.websocket.wire_frames import binary_frame, close_frame, text_frame
 
@@ -60,7 +60,7 @@ def codec_of(subprotocol: str | None) -> Codec:
 @cache
 def _protobuf() -> Codec:
     # Imported here: a node that nobody asks for it does without.
-    from tocsin.protocol import frames_protobuf
+    from tocsin.protocol.frames import protobuf as frames_protobuf
 
     return Codec(
         is_binary=True,

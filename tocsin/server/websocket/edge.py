@@ -17,10 +17,10 @@ import trio
 from tocsin.actors.delivery.connections import current_connection
 from tocsin.actors.delivery.messages import Arrived
 from tocsin.actors.runtime.errors import ActorStopped, MailboxFull
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, UnreadableCursor, parse_cursor
-from tocsin.protocol.heartbeat import Heartbeat, Pulse
+from tocsin.protocol.delivery.heartbeat import Heartbeat, Pulse
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor, UnreadableCursor, parse_cursor
 from tocsin.protocol.refusal import Refused, refuse
 from tocsin.server.admission.limits import Limit
 from tocsin.server.admission.origins import is_allowed_origin

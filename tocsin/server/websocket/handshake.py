@@ -10,7 +10,7 @@ import base64
 import hashlib
 from typing import Final
 
-from tocsin.protocol.frames import SUBPROTOCOLS
+from tocsin.protocol.frames.frames import SUBPROTOCOLS
 from tocsin.server.request_head import RequestHead
 
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -7,10 +7,10 @@ from typing import Final, Protocol
 
 import trio
 
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor
-from tocsin.protocol.push import Push
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor
+from tocsin.protocol.log.push import Push
 from tocsin.protocol.refusal import Refusal
 from tocsin.server.turnstile import Place
 from tocsin.server.websocket.codec import JSON, Codec

@@ -12,7 +12,7 @@ from typing import Final
 
 from tocsin.protocol import retry_after
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.frames import WINDOW_MAX
+from tocsin.protocol.frames.frames import WINDOW_MAX
 from tocsin.server.websocket.ended import Ended
 
 _BURST: Final = 5.0

@@ -16,8 +16,8 @@ import trio
 
 from tocsin.actors.delivery.messages import DeviceAnswered, Refreshed, UserMessage
 from tocsin.actors.runtime.errors import MailboxFull
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.frames import frames
 from tocsin.protocol.problems import CREDENTIAL_PROBLEMS
 from tocsin.protocol.refusal import Refusal, Refused, refuse
 from tocsin.server.attachment import expiry_ms

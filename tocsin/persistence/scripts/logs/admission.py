@@ -33,7 +33,7 @@ from tocsin.persistence.store.commands import (
     Withdraw,
 )
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.notification import Content, Standing, answer_to_publish
+from tocsin.protocol.notifications.notification import Content, Standing, answer_to_publish
 
 _CLAIM: Final = pick(
     "answer",

@@ -43,9 +43,9 @@ from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.store.commands import FanOut, Publish, Update, Withdraw
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.upkeep_commands import Expire, Expired, Release, Released
-from tocsin.protocol.news import Position
-from tocsin.protocol.notification import Change, Standing, State
-from tocsin.protocol.receipts import Fact, Facts, ReceiptKind
+from tocsin.protocol.log.news import Position
+from tocsin.protocol.notifications.notification import Change, Standing, State
+from tocsin.protocol.receipts.receipt import Fact, Facts, ReceiptKind
 
 _INBOX_SAVE: Final = pick("sequence", "change", "state", "anew")
 _NOTIFICATIONS_SAVE: Final = pick(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from tocsin.persistence.scripts.logs.admission import PublishAdmission
 from tocsin.persistence.scripts.logs.plan import Outcome, Plan
 from tocsin.persistence.scripts.statements import Script, run
-from tocsin.protocol.escalation import EscalationPlan, encode_plan, first_due
+from tocsin.protocol.channels.escalation import EscalationPlan, encode_plan, first_due
 
 
 def begin_escalations(

@@ -12,8 +12,8 @@ from tocsin.persistence.scripts.rows import content_of_row
 from tocsin.persistence.scripts.statements import Row, Rows, Script, run
 from tocsin.persistence.store.commands import Publish, Update, Withdraw
 from tocsin.persistence.store.upkeep_commands import Expire, Release
-from tocsin.protocol.news import RecipientState
-from tocsin.protocol.notification import Standing
+from tocsin.protocol.log.news import RecipientState
+from tocsin.protocol.notifications.notification import Standing
 
 
 def hold(

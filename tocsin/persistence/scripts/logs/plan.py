@@ -26,9 +26,9 @@ from tocsin.persistence.store.commands import (
 )
 from tocsin.persistence.store.results import Result
 from tocsin.persistence.store.upkeep_commands import Expire, Release
-from tocsin.protocol.marking import counted
-from tocsin.protocol.news import RecipientState
-from tocsin.protocol.notification import Change, Content, Standing, State, patched
+from tocsin.protocol.log.news import RecipientState
+from tocsin.protocol.notifications.marking import counted
+from tocsin.protocol.notifications.notification import Change, Content, Standing, State, patched
 from tocsin.protocol.refusal import Refused
 
 LogCommand = Publish | Update | Withdraw | Expire | Release

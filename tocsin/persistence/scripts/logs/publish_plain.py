@@ -21,8 +21,8 @@ from tocsin.persistence.scripts.logs.topic_heads import become_known
 from tocsin.persistence.scripts.statements import Script, pick, run
 from tocsin.persistence.store.commands import Changed, FanOut, Publish, Replayed
 from tocsin.persistence.store.results import Result
-from tocsin.protocol.news import Position
-from tocsin.protocol.notification import Change, Standing, answer_to_publish
+from tocsin.protocol.log.news import Position
+from tocsin.protocol.notifications.notification import Change, Standing, answer_to_publish
 
 FEW_MAX: Final = 32
 """Recipients of all posts together: all are compared with all, which is a thousand times."""

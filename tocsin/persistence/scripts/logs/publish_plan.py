@@ -23,8 +23,8 @@ from tocsin.persistence.scripts.logs.plan import (
     taken_back,
 )
 from tocsin.persistence.store.upkeep_commands import Release
-from tocsin.protocol.marking import counted
-from tocsin.protocol.notification import Change, Content, Standing, State, superseded
+from tocsin.protocol.notifications.marking import counted
+from tocsin.protocol.notifications.notification import Change, Content, Standing, State, superseded
 
 _COUNTED = repeat((1, 1))
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from tocsin.persistence.scripts.logs.plan import Outcome
 from tocsin.persistence.scripts.statements import Row, Script, pick, run
-from tocsin.protocol.notification import EVERYONE, Change
+from tocsin.protocol.notifications.notification import EVERYONE, Change
 
 _TOPICS_ADVANCE: Final = pick("taken", "joined", "at")
 _TOPIC_LOG_INSERT: Final = pick("topic", "change", notification_id="notification")

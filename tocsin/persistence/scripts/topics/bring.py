@@ -32,8 +32,8 @@ from tocsin.persistence.store.user_commands import (
     Subscribe,
     Unsubscribe,
 )
-from tocsin.protocol.news import RecipientState
-from tocsin.protocol.notification import Content, State
+from tocsin.protocol.log.news import RecipientState
+from tocsin.protocol.notifications.notification import Content, State
 
 _TOPICS_BRING: Final = pick("user_id", "topic", "position", "notification_id")
 _INBOX_SAVE: Final = pick(

@@ -25,9 +25,9 @@ import msgspec
 
 from tocsin.persistence.scripts.logs.plan import RENEWED
 from tocsin.persistence.scripts.statements import Row
-from tocsin.protocol.marking import counted
-from tocsin.protocol.news import Position, RecipientState
-from tocsin.protocol.notification import Change, Standing, State
+from tocsin.protocol.log.news import Position, RecipientState
+from tocsin.protocol.notifications.marking import counted
+from tocsin.protocol.notifications.notification import Change, Standing, State
 
 Pair = tuple[str, str]
 """A notification and a user."""

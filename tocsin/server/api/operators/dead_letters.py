@@ -27,7 +27,7 @@ from tocsin.persistence.store.letter_commands import (
 from tocsin.persistence.store.queries import FindLetter, FoundLetter, ListLetters
 from tocsin.persistence.store.sink_commands import SettleSinkLetter
 from tocsin.persistence.store.upkeep_commands import DiscardLetter, LetterReplayed, ReplayLetter
-from tocsin.protocol.notification import UserId
+from tocsin.protocol.notifications.notification import UserId
 from tocsin.protocol.refusal import refuse
 from tocsin.server.api import answers
 from tocsin.server.api import letter_lines as lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, UnsetType
 
-from tocsin.protocol.notification import UserId
+from tocsin.protocol.notifications.notification import UserId
 from tocsin.server.api.operation import (
     CACHING,
     Call,

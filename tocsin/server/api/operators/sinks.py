@@ -9,9 +9,9 @@ import msgspec
 from tocsin.actors.sinks.terms import SinkTerms, id_of
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.sink_commands import BROKER, ChangeSink, ListSinks, StoredSink
-from tocsin.protocol.notification import Instant
+from tocsin.protocol.notifications.notification import Instant
+from tocsin.protocol.receipts.sink import ACTIVE, PAUSED
 from tocsin.protocol.refusal import Refused, refuse
-from tocsin.protocol.sink import ACTIVE, PAUSED
 from tocsin.protocol.values import to_rfc3339
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import NO_CONTENT, Answer, Call, Caller, Operations, UrlQuery

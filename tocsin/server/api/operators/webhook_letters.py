@@ -9,10 +9,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tocsin.persistence.store.commands import NotFound
 from tocsin.persistence.store.sink_commands import ListSinkLetters, SettleSinkLetter
+from tocsin.protocol.receipts.sink import Letter
+from tocsin.protocol.receipts.webhook import letter_message
 from tocsin.protocol.refusal import Refused, refuse
-from tocsin.protocol.sink import Letter
 from tocsin.protocol.values import to_rfc3339
-from tocsin.protocol.webhook import letter_message
 from tocsin.server.api.answers import Answering, Timestamp, written
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import (

@@ -17,15 +17,12 @@ from tocsin.persistence.store.sink_commands import (
     ListSinks,
     StoredSink,
 )
-from tocsin.protocol.notification import Category, Instant
+from tocsin.protocol.notifications.notification import Category, Instant
 from tocsin.protocol.outbound import OutboundFailed
 from tocsin.protocol.problems import FieldError
-from tocsin.protocol.receipts import BATCH_MAX, USUAL, Filter
-from tocsin.protocol.refusal import Refused, refuse
-from tocsin.protocol.secret_box import SecretUnreadable
-from tocsin.protocol.sink import ACTIVE, PAUSED, Progress, Secret
-from tocsin.protocol.values import to_rfc3339, uuid7
-from tocsin.protocol.webhook import (
+from tocsin.protocol.receipts.receipt import BATCH_MAX, USUAL, Filter
+from tocsin.protocol.receipts.sink import ACTIVE, PAUSED, Progress, Secret
+from tocsin.protocol.receipts.webhook import (
     OVERLAP,
     SECRET_BYTES,
     new_secret,
@@ -33,6 +30,9 @@ from tocsin.protocol.webhook import (
     signed_headers,
     trial_message,
 )
+from tocsin.protocol.refusal import Refused, refuse
+from tocsin.protocol.secret_box import SecretUnreadable
+from tocsin.protocol.values import to_rfc3339, uuid7
 from tocsin.server.api.answers import Answering, Timestamp
 from tocsin.server.api.audit import audited
 from tocsin.server.api.operation import (

@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 from tocsin import __version__
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.notification import Draft
+from tocsin.protocol.frames import frames
+from tocsin.protocol.notifications.notification import Draft
 from tocsin.server.api import receipts, streams
 from tocsin.server.api.specs.examples import FRAMES
 from tocsin.server.api.specs.schemas import Schema, components, fields_of, reference

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from tocsin.protocol.notification import Draft, Patch
+from tocsin.protocol.channels.webpush import PushSubscription
+from tocsin.protocol.notifications.notification import Draft, Patch
 from tocsin.protocol.problems import FieldError, problem
-from tocsin.protocol.webpush import PushSubscription
 from tocsin.server.api import answers, channels, me, streams, topics, unsubscribing
 from tocsin.server.api.operators import connector_answers
 from tocsin.server.api.operators.connectors import SkipRequest

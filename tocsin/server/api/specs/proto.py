@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tocsin.protocol.frames import SUBPROTOCOL_PROTOBUF
-from tocsin.protocol.frames_protobuf import ENUMERATIONS, MESSAGES
+from tocsin.protocol.frames.frames import SUBPROTOCOL_PROTOBUF
+from tocsin.protocol.frames.protobuf import ENUMERATIONS, MESSAGES
 from tocsin.protocol.protobuf import JSON, TIME, Enumeration, Field, Message
 
 _HEAD = f"""\

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from tocsin.protocol.notification import State
+from tocsin.protocol.notifications.notification import State
 
 Mark = Literal["seen", "read", "unread", "archived"]
 

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
-from tocsin.protocol import frames
-from tocsin.protocol.frames import MalformedFrame
+from tocsin.protocol.frames import frames
+from tocsin.protocol.frames.frames import MalformedFrame
+from tocsin.protocol.log.push import Push
 from tocsin.protocol.protobuf import (
     BOOL,
     DOUBLE,
@@ -29,7 +30,6 @@ from tocsin.protocol.protobuf import (
     read_varint,
     varint,
 )
-from tocsin.protocol.push import Push
 
 STATE: Final = Enumeration("State", "unseen", "seen", "read", "unread", "archived", "withdrawn")
 CHANGE: Final = Enumeration("Change", "created", "updated", "withdrawn", "state")

@@ -18,11 +18,10 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from tocsin.protocol import frames
-from tocsin.protocol.cursor import Cursor, Start
-from tocsin.protocol.delivery import DeviceDelivery
-from tocsin.protocol.delivery_phases import Input, Phase
-from tocsin.protocol.delivery_values import (
+from tocsin.protocol.delivery.expiry import Expiry
+from tocsin.protocol.delivery.machine import DeviceDelivery
+from tocsin.protocol.delivery.phases import Input, Phase
+from tocsin.protocol.delivery.values import (
     Attachment,
     BeginAt,
     DeliveryTerms,
@@ -31,8 +30,9 @@ from tocsin.protocol.delivery_values import (
     Say,
     welcome,
 )
-from tocsin.protocol.expiry import Expiry
-from tocsin.protocol.ledger import DeviceCursor
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor, Start
+from tocsin.protocol.log.ledger import DeviceCursor
 
 REST: Final = 5.0
 """Seconds for which a session waits for its device: to take an answer in and to ask again takes a

@@ -4,11 +4,11 @@
 besides: where it starts, and where anew if the log is purged under it; what is read, and when again
 after a failure; its heartbeat and the end of its token; what it is told of the hops, and what the
 other nodes are told of it; and how it ends. Which of that may happen when is one table of phases
-and inputs (`delivery_phases`).
+and inputs (`phases`).
 
 Inputs are method calls that take *now* (monotonic seconds) and *now_ms* (wall, Unix milliseconds)
 where they need them; each raises `OutOfPhase` where it cannot come. Outputs are values
-(`delivery_values`), which `actors/delivery/device.py` carries out. There is one deadline,
+(`values`), which `actors/delivery/device.py` carries out. There is one deadline,
 `next_deadline`, which may be early but is never late.
 """
 
@@ -18,12 +18,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, assert_never
 
-from tocsin.protocol import frames, session
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, ResetReason
-from tocsin.protocol.delivery_phases import Input, Phase
-from tocsin.protocol.delivery_presence import RETRY_DELAY, DevicePresence
-from tocsin.protocol.delivery_values import (
+from tocsin.protocol.delivery import session
+from tocsin.protocol.delivery.expiry import Expiry
+from tocsin.protocol.delivery.heartbeat import Heartbeat, Pulse
+from tocsin.protocol.delivery.phases import Input, Phase
+from tocsin.protocol.delivery.presence import RETRY_DELAY, DevicePresence
+from tocsin.protocol.delivery.session import DeviceSession
+from tocsin.protocol.delivery.values import (
     AnnounceArrival,
     AskPage,
     AskPlace,
@@ -40,11 +42,10 @@ from tocsin.protocol.delivery_values import (
     welcome,
 )
 from tocsin.protocol.errors import AckedUnsent
-from tocsin.protocol.expiry import Expiry
-from tocsin.protocol.heartbeat import Heartbeat, Pulse
-from tocsin.protocol.ledger import DeliveryRecord
-from tocsin.protocol.push import CaughtUp, LogEntry, Push, Recounted
-from tocsin.protocol.session import DeviceSession
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor, ResetReason
+from tocsin.protocol.log.ledger import DeliveryRecord
+from tocsin.protocol.log.push import CaughtUp, LogEntry, Push, Recounted
 
 HOLD: Final = 0.25
 """Seconds between two looks whether what the other nodes do is known again."""

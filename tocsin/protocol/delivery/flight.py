@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tocsin.protocol.push import Push
+from tocsin.protocol.log.push import Push
 
 
 class Flight:

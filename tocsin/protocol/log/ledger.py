@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tocsin.protocol.push import LogEntry
+from tocsin.protocol.log.push import LogEntry
 
 ATTEMPTS_EXHAUSTED: Final = "attempts exhausted"
 """Why a push is given up that the device has not refused."""

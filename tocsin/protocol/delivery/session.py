@@ -24,16 +24,16 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from tocsin.protocol.closing import Closing
+from tocsin.protocol.delivery.flight import Flight
+from tocsin.protocol.delivery.terms import Acknowledging, SessionLimits
 from tocsin.protocol.errors import AckedUnsent
-from tocsin.protocol.flight import Flight
-from tocsin.protocol.ledger import (
+from tocsin.protocol.log.ledger import (
     ATTEMPTS_EXHAUSTED,
     DeliveryRecord,
     DeviceCursor,
     dead_on_arrival,
 )
-from tocsin.protocol.push import CaughtUp, LogEntry, PageWanted, Push, Recounted, has_expired
-from tocsin.protocol.terms import Acknowledging, SessionLimits
+from tocsin.protocol.log.push import CaughtUp, LogEntry, PageWanted, Push, Recounted, has_expired
 
 Output = Push | CaughtUp | Recounted | DeliveryRecord | Closing
 

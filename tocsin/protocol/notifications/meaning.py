@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from tocsin.protocol.instants import parse_instant
-from tocsin.protocol.notification import Draft, Recipients
+from tocsin.protocol.notifications.notification import Draft, Recipients
 from tocsin.protocol.values import EARLIEST, to_rfc3339
 
 _INTEGERS: Final = (-(2**63), 2**64 - 1)

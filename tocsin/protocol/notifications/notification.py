@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tocsin.protocol.escalation import Escalate
+from tocsin.protocol.channels.escalation import Escalate
 from tocsin.protocol.instants import INSTANT_CHARACTERS_MAX, INSTANT_PATTERN, parse_instant
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import Refused, refuse

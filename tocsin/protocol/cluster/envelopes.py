@@ -41,10 +41,10 @@ from typing import Final
 
 import msgspec
 
+from tocsin.protocol.cluster.seals import SEAL_BYTES, Seal
+from tocsin.protocol.cluster.sightings import Onlooking
 from tocsin.protocol.errors import ProtocolError
-from tocsin.protocol.news import SharedPart
-from tocsin.protocol.seals import SEAL_BYTES, Seal
-from tocsin.protocol.sightings import Onlooking
+from tocsin.protocol.log.news import SharedPart
 
 AGE_MAX: Final = 3600.0
 """Seconds after which an envelope is ignored: the clocks of nodes may differ by as much."""

@@ -14,9 +14,9 @@ from msgspec import Meta
 
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.errors import ProtocolError
-from tocsin.protocol.notification import DeviceId
+from tocsin.protocol.log.push import Push
+from tocsin.protocol.notifications.notification import DeviceId
 from tocsin.protocol.problems import Problem
-from tocsin.protocol.push import Push
 from tocsin.protocol.repeated_keys import repeated_key
 from tocsin.protocol.values import is_uuid
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from tocsin.protocol import frames
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.cursor import Cursor, Start
-from tocsin.protocol.ledger import DeliveryRecord, DeviceCursor, SessionEnd
-from tocsin.protocol.push import LogEntry, PageWanted, Push
-from tocsin.protocol.terms import SEEN_INTERVAL, Acknowledging, SessionLimits
+from tocsin.protocol.delivery.terms import SEEN_INTERVAL, Acknowledging, SessionLimits
+from tocsin.protocol.frames import frames
+from tocsin.protocol.log.cursor import Cursor, Start
+from tocsin.protocol.log.ledger import DeliveryRecord, DeviceCursor, SessionEnd
+from tocsin.protocol.log.push import LogEntry, PageWanted, Push
 
 # --- In -------------------------------------------------------------------------------------------
 

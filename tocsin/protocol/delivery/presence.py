@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Final
 
 from tocsin.protocol.closing import Closing
-from tocsin.protocol.delivery_phases import NEXT, Input, OutOfPhase, Phase
-from tocsin.protocol.delivery_values import (
+from tocsin.protocol.delivery.phases import NEXT, Input, OutOfPhase, Phase
+from tocsin.protocol.delivery.rivals import is_older, rank_of
+from tocsin.protocol.delivery.terms import Acknowledging
+from tocsin.protocol.delivery.values import (
     AnnouncePresence,
     AskPlace,
     DeliveryTerms,
@@ -20,9 +22,7 @@ from tocsin.protocol.delivery_values import (
     NoteEnd,
     Output,
 )
-from tocsin.protocol.ledger import SessionEnd
-from tocsin.protocol.rivals import is_older, rank_of
-from tocsin.protocol.terms import Acknowledging
+from tocsin.protocol.log.ledger import SessionEnd
 
 RETRY_DELAY: Final = 1.0
 """Seconds, to twice as many, before trying again what could not be done."""

@@ -13,8 +13,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from tocsin.protocol.escalation import ChannelName
-from tocsin.protocol.quiet_hours import QuietHours, quiet_until
+from tocsin.protocol.channels.escalation import ChannelName
+from tocsin.protocol.channels.quiet_hours import QuietHours, quiet_until
 
 _CHANNELS_MAX: Final = 32
 """Channels that a person may name: more than an operator configures."""

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
-from tocsin.protocol.escalation import ChannelName
+from tocsin.protocol.channels.escalation import ChannelName
 from tocsin.protocol.problems import FieldError
 from tocsin.protocol.refusal import refuse
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from tocsin.protocol.receipts import Receipt, receipt_fields
-from tocsin.protocol.sink import Secret
+from tocsin.protocol.receipts.receipt import Receipt, receipt_fields
+from tocsin.protocol.receipts.sink import Secret
 from tocsin.protocol.values import to_rfc3339
 
 SECRET_BYTES: Final = 32

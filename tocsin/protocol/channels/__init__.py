@@ -1,0 +1,1 @@
+"""People whom no device reaches: plans, preferences, and the carriers of sends."""

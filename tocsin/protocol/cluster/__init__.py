@@ -1,0 +1,1 @@
+"""The words between the nodes of a cluster: envelopes, their seals, and sightings."""

@@ -1,0 +1,1 @@
+"""One device's delivery as one machine: its phases, its session, and what rests."""

@@ -1,0 +1,1 @@
+"""Facts that producers hear of, and the sinks that carry them."""
