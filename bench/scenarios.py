@@ -272,7 +272,6 @@ SCENARIOS: dict[str, Scenario] = {
     "paced": Scenario(paced_scenarios.paced),
     "at-once": Scenario(paced_scenarios.at_once),
     "batch": Scenario(paced_scenarios.batch),
-    "spectator": Scenario(spectating_scenarios.spectating),
     **{
         f"ingest-{kind}": Scenario(
             partial(ingest_scenarios.ingest, kind), beside=partial(ingest_scenarios.beside, kind)
@@ -302,4 +301,5 @@ SCENARIOS: dict[str, Scenario] = {
     "poll-storm": Scenario(following.poll_storm),
     "connects": Scenario(following.connects),
     "first-connects": Scenario(following.first_connects),
+    "spectator": Scenario(spectating_scenarios.spectating),
 }

@@ -33,6 +33,7 @@ SESSION_SETTINGS: Final = frozenset(
         "plan_cache_mode",
         "standard_conforming_strings",
         "statement_timeout",
+        "tocsin.footprints",
     }
 )
 """Settings of the session that the store sets itself; its answers, and `store_timeout`, depend on
