@@ -45,6 +45,16 @@ def test_keys_are_rotated_with_overlap():
         box().open(before, PLACE)
 
 
+def test_the_first_key_s_seals_are_current_and_without_keys_what_is_not_sealed():
+    sealed = box(OLD).seal("secret", PLACE)
+
+    assert box(OLD, NEW).is_current(sealed)
+    assert not box(NEW, OLD).is_current(sealed)
+    assert not box(NEW, OLD).is_current("secret")
+    assert box().is_current("secret")
+    assert not box().is_current(sealed)
+
+
 def test_a_sealed_text_opens_in_its_own_place_only():
     sealed = box(OLD).seal("secret", PLACE)
     for place in (
