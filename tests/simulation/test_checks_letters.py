@@ -192,6 +192,19 @@ def test_a_notification_acknowledged_in_time_leaves_none(stage, acks, is_right):
     assert (stage.complaints == []) == is_right
 
 
+@pytest.mark.parametrize("behind", [0, -17_000])
+def test_a_node_whose_clock_is_behind_lets_it_end_sooner(stage, behind):
+    check = expired(stage)
+    stage.hosts["a"].clock_least = behind
+    session = stage.session()
+    session.push(1, id="n1")
+    session.ack(1)
+    letter(stage, device="")
+    stage.now += 14.0
+    check.finish()
+    assert (stage.complaints == []) == (behind < 0)
+
+
 # --- Retention ------------------------------------------------------------------------------------
 
 

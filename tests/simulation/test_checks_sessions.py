@@ -77,6 +77,19 @@ def test_entries_between_two_pushes_must_not_be_in_the_store(stage):
     assert stage.complains("P4", "between 0 and 2", "n1")
 
 
+@pytest.mark.parametrize(("ahead", "is_right"), [(0, False), (9000, True)])
+def test_what_a_device_was_given_up_for_is_forgotten_with_it(ahead, is_right):
+    stage = Stage(Plan(users=2, nodes=2, retention=8.0))
+    stage.watched_by(Sessions)
+    stage.hosts["b"].clock_most = ahead
+    stage.notify("n1", "a")
+    stage.enter("u0", "n1", 1)
+    session = stage.session()
+    session.synced(0)
+    session.push(2)
+    assert (stage.complaints == []) == is_right
+
+
 @pytest.mark.parametrize("state", ["withdrawn", "unseen"])
 def test_a_withdrawn_notification_may_be_left_out(stage, state):
     stage.notify("n1", "a")
