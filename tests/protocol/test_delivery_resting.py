@@ -226,6 +226,18 @@ def test_a_place_that_moved_without_a_push_is_noted_once():
         ]
 
 
+def test_what_comes_next_comes_behind_a_place_that_moved_without_a_push():
+    delivery = a_live_poll()
+    delivery.heard_of(6, AT)
+    delivery.page(a_page(through=6, head=6), NOW, AT)
+    delivery.rest(NOW)
+    delivery.returned(None, NOW, AT)
+    made = delivery.changed(an_entry(7), NOW, AT)
+
+    assert isinstance(made, tuple)
+    assert (made[0].sequence, made[0].previous) == (7, 6)
+
+
 def test_a_device_that_returns_is_served_until_its_newer_token_ends():
     delivery = a_rest(expires_at=AT + SECOND)
     delivery.returned(AT + 9 * SECOND, NOW, AT)

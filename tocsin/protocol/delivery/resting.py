@@ -106,6 +106,7 @@ class RestingDelivery(DeviceDelivery):
         outputs: list[Output] = []
         position = current.position
         records = current.ack_through(position, now_ms)
+        current.go_on()
         if records or position > max(self._start, self._returned_to):
             self._returned_to = position
             cursor = DeviceCursor(self._terms.user, self._terms.device, position, now_ms)

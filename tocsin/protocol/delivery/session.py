@@ -286,6 +286,10 @@ class DeviceSession:
         """Whether the log is known to reach further than was pushed."""
         return self.position < self.known_head
 
+    def go_on(self) -> None:
+        """The device has come to `position`, without a push too: its next one comes behind that."""
+        self._previous = self.position
+
     @property
     def is_whole(self) -> bool:
         """Whether the device was pushed all that is known to be in the log, and no page is read."""
