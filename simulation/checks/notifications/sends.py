@@ -56,6 +56,9 @@ _EARLY_MS: Final = 20
 """Milliseconds by which a claim's time may be ahead of the store's clock: rounding, and no more."""
 _SOON: Final = 0.1
 """Seconds: rounding, once more."""
+_READ_LATE: Final = 1.0
+"""Seconds by which the time of a node may be behind the store's: an answer may take so long, and
+the next one be quicker (`store_clock`). So what is tried again may be so much early."""
 _NOTED: Final = 5.0
 """Seconds in which an acknowledgment is surely noted, if nothing is in trouble."""
 _SATISFIES: Final = {"seen": ("delivered", "seen"), "archived": ("delivered", "seen", "read")}
@@ -173,7 +176,7 @@ class Sends(Check):
             yield "P2", f"by a clock that is {ahead} ms ahead of the store's"
         if send.is_ours and command.now_ms < send.claimed_ms + _LEASE * 1000:
             yield "P2", f"{send.host} has it since {send.claimed_at:.3f}"
-        if self.now < send.not_before - _SOON:
+        if self.now < send.not_before - _SOON - _READ_LATE:
             yield "P2", f"it is to wait until {send.not_before:.3f}"
         if not send.counted < claimed.attempts <= send.claims + 1:
             counted = f"{send.counted} attempts were made in {send.claims} claims"
