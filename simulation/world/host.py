@@ -146,10 +146,13 @@ class Host:
             self._is_silent = silent
             self.node.process.kill_at = self.node.process.steps + steps
 
-    def connect(self, *, chance: Chance, heard: Arrival, ended: Any) -> Connection | None:
+    def connect(
+        self, *, chance: Chance, heard: Arrival, ended: Any, kernel_gives_up: bool = False
+    ) -> Connection | None:
         """Open a connection to the node; `None` if none is running.
 
         *heard* is called with what arrives at the client, *ended* when the connection ends for it.
+        See `Connection` for *kernel_gives_up*.
         """
         if self.node is None:
             return None
@@ -165,6 +168,7 @@ class Host:
             outbound_bytes_max=settings_of(self.name, self._around.plan).outbound_bytes_max,
             heard=heard,
             ended=over,
+            kernel_gives_up=kernel_gives_up,
         )
         self._connections[connection] = None
         self._held = [each for each in self._held if each.is_held]
@@ -181,7 +185,9 @@ class Host:
         arrived: Callable[[], object] | None = None,
     ) -> Connection | None:
         """Open a connection that carries *request*; *arrived* is called when the node has it."""
-        connection, node = self.connect(chance=chance, heard=heard, ended=ended), self.node
+        # A stream sends no pings that could go unanswered.
+        connection = self.connect(chance=chance, heard=heard, ended=ended, kernel_gives_up=True)
+        node = self.node
         if connection is not None and node is not None:
             taker = partial(node.request, connection=connection)
             connection.serve(received=taker, left=lambda: None)

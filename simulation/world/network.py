@@ -16,6 +16,7 @@ import trio
 from simulation.world.chance import Chance
 from simulation.world.scheduling import Process
 from simulation.world.timeline import Timeline
+from tocsin.server.door.limits import USER_TIMEOUT
 from tocsin.server.websocket.outbound import SlowConsumer
 
 _KERNEL_BYTES: Final = 64 << 10
@@ -94,6 +95,10 @@ class Connection:
     arrives, and through *ended* after the last. The node's side is a
     `tocsin.server.websocket.outlet.FrameSink`, with `serve` to receive; until `serve` is called,
     things that arrive wait as they would in a kernel.
+
+    With *kernel_gives_up* the node learns of a silent break from its kernel, by the bytes that go
+    unacknowledged. Without, a proxy before the node goes on taking them, and only a heartbeat that
+    goes unanswered tells.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class Connection:
         outbound_bytes_max: int,
         heard: Arrival,
         ended: Callable[[], object],
+        kernel_gives_up: bool = False,
     ) -> None:
         delay = 0.001 + 0.02 * chance.random() ** 2
         self._process = process
@@ -119,6 +125,7 @@ class Connection:
         """Whether the node may believe it open: it neither ended it nor learned of its end."""
         self._is_finished = False
         self._resets = False
+        self._kernel_gives_up = kernel_gives_up
         self._waiting = 0
         self._moved = trio.lowlevel.ParkingLot()
         self.last_received = timeline.now
@@ -155,6 +162,9 @@ class Connection:
         """Send *data*. Raises `SlowConsumer` if too many bytes wait."""
         if self._is_finished or self._process.is_dead:
             return
+        if self._down.is_cut and self.is_held and self._kernel_gives_up:
+            self._kernel_gives_up = False
+            self._timeline.after(USER_TIMEOUT, self._process.enter, self._take, (_END, None))
         if self._down.stalled or self._down.is_cut:
             if self._waiting + len(data) > _KERNEL_BYTES + self._outbound_bytes_max:
                 raise SlowConsumer("the connection stalls")
