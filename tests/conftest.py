@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[KEPT_LOGS] = []
+    # A shell without job control has what it starts with `&` ignore Ctrl-C, and all that is started
+    # by that inherits it: commands that tests interrupt would go on for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Where `rich` is installed (a tool of ours brings it), structlog's default shows every local
     # variable of a traceback, and keeps what it shows alive.
     plain = structlog.dev.ConsoleRenderer(

@@ -226,7 +226,7 @@ def test_a_place_that_moved_without_a_push_is_noted_once():
         ]
 
 
-def test_what_comes_next_comes_behind_a_place_that_moved_without_a_push():
+def test_the_next_push_comes_behind_a_place_that_moved_without_a_push():
     delivery = a_live_poll()
     delivery.heard_of(6, AT)
     delivery.page(a_page(through=6, head=6), NOW, AT)

@@ -134,7 +134,7 @@ def test_a_claim_before_the_delay_behind_a_failure_is_noticed(stage):
     stage.claim()
     stage.carry("TryLater")
     stage.settle("waiting")
-    stage.now = 9.0
+    stage.now = 5.0
     stage.claim(attempts=2)
 
     assert stage.complains("P2", "wait until 10.000")

@@ -78,7 +78,7 @@ def test_entries_between_two_pushes_must_not_be_in_the_store(stage):
 
 
 @pytest.mark.parametrize(("ahead", "is_right"), [(0, False), (9000, True)])
-def test_what_a_device_was_given_up_for_is_forgotten_with_it(ahead, is_right):
+def test_the_reason_to_give_a_device_up_is_forgotten_with_it(ahead, is_right):
     stage = Stage(Plan(users=2, nodes=2, retention=8.0))
     stage.watched_by(Sessions)
     stage.hosts["b"].clock_most = ahead
