@@ -126,7 +126,7 @@ def databases(store: str) -> Iterator[Databases]:
     try:
         yield Databases(postgres.create_database, postgres.pid)
     finally:
-        postgres.stop()
+        postgres.close()
 
 
 def show(results: dict[str, dict[str, Row]]) -> None:
