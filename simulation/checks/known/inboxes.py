@@ -226,7 +226,7 @@ class Inboxes:
             yield Deed(since, until, expire, until < self.cluster.history.now())
             for request in self._replays.of(user, id_):
                 yield from _asked(request, model.revived)
-                again = request.asked_at + ttl - self._skew - _ROUNDED
+                again = self._replays.first_of(id_) + ttl - self._skew - _ROUNDED
                 yield Deed(again, math.inf, expire, sure=False)
 
     def _marking(

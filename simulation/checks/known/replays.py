@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from simulation.checks.known.posts import may_have_been_done
@@ -29,6 +30,16 @@ class Replays:
         if request.operation == "list_dead_letters" and request.status == _DONE:
             for letter in request.answer["dead_letters"]:
                 self._letters[str(letter["id"])] = letter["user"], letter["notification"]
+
+    def first_of(self, notification: str) -> float:
+        """The earliest time at which a letter of *notification*, of any user, may be replayed.
+
+        That lets an expired notification live again, for all whose letters are replayed while it
+        does. Infinite if there is none.
+        """
+        pairs = [pair for pair in self._requests if pair[1] == notification]
+        asked = [request.asked_at for user, _ in pairs for request in self.of(user, notification)]
+        return min(asked, default=math.inf)
 
     def of(self, user: str, notification: str) -> Iterator[RequestStory]:
         """The requests about this letter that were done or may have been done."""
