@@ -225,21 +225,27 @@ class Harm:
         doomed, history = self._cluster.channels.doomed, self._cluster.history
         away, key = self._cluster.store.health.away, ("store_away", fault.target)
         suffers = "store_away" if fault.how == "loses the store" else "killed"
+        has_struck = False
 
         def doom(when: str) -> None:
+            nonlocal has_struck
             if suffers == "store_away" and when == "before" and key not in self._mends:
                 away[fault.target] = "refuses"
             elif fault.how == f"dies {when}":
                 host.kill()
             else:
                 return
+            has_struck = True
             history.trouble(fault.target, suffers)
 
         def mend() -> None:
             doomed.pop(fault.target, None)
-            if key not in self._mends:
-                away.pop(fault.target, None)
-            history.mended(fault.target, suffers)
+            # The store may be away by a fault of its own, which lasts longer.
+            goes_on = suffers == "store_away" and key in self._mends
+            if has_struck and not goes_on:
+                if suffers == "store_away":
+                    away.pop(fault.target, None)
+                history.mended(fault.target, suffers)
             host.start()
 
         doomed[fault.target] = doom

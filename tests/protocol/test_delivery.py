@@ -251,10 +251,17 @@ def test_a_device_that_was_not_welcomed_is_told_of_a_lost_bus_when_it_is():
 
 def test_a_device_that_arrives_elsewhere_goes_here_once_the_others_know_of_it():
     delivery = in_phase(Phase.LIVE)
-    assert delivery.arrived_elsewhere() == []
     delivery.echoed()
 
     assert delivery.arrived_elsewhere()[0] == End(Closing.REPLACED)
+
+
+def test_a_device_whose_arrival_the_others_may_not_know_says_again_that_it_is_here():
+    assert in_phase(Phase.ATTACHING).arrived_elsewhere() == []
+
+    delivery = in_phase(Phase.LIVE)
+
+    assert delivery.arrived_elsewhere() == [AnnouncePresence(delivery.since)]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from simulation.world.history import RequestStory
 
 _NEVER: Final = frozenset({400, 401, 403, 405, 413, 422, 500, 502, 504})
 """Statuses that no request of the simulation deserves."""
-_AFTERMATH: Final = 15.0
-"""Seconds after a trouble in which it may still cause refusals and silence."""
+_AFTERMATH: Final = 18.0
+"""Seconds after a trouble in which it may still cause refusals and silence: a probe that the store
+has left hanging fails after ten, and the next may be due after some six more."""
 _REFUSING: Final = (
     *("store_away", "store_fails", "commit_lost"),
     *("killed", "restarted", "stopped", "crash"),

@@ -34,6 +34,11 @@ class Bounds(Check):
         self._live_since: dict[_Key, float] = {}
 
     def answered(self, request: RequestStory) -> None:
+        if request.operation == "poll_changes":
+            # A poll was a connection, though each look may have come between two of them.
+            user = request.who.partition("/")[0]
+            for key in [each for each in self._idle_since if each[2] == user]:
+                self._idle_since[key] = self.now
         # A request about a notification lets its actor live for another minute; a post that
         # collapses with an earlier one is about that.
         touched = request.path.get("notification")

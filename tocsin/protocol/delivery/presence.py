@@ -26,6 +26,8 @@ from tocsin.protocol.log.ledger import SessionEnd
 
 RETRY_DELAY: Final = 1.0
 """Seconds, to twice as many, before trying again what could not be done."""
+_UNSAID: Final = Phase.WAITING, Phase.ATTACHING, Phase.SETTLING
+"""Phases in which the other nodes were not told yet that the device is here."""
 
 
 class DevicePresence:
@@ -94,9 +96,13 @@ class DevicePresence:
 
     def arrived_elsewhere(self) -> list[Output]:
         """The device has attached to another node."""
-        self._take(Input.HEARD_ELSEWHERE)
-        # A connection that the others have not been told of yet is the later of the two.
-        return self.end(Closing.REPLACED) if self._announced else []
+        phase = self._take(Input.HEARD_ELSEWHERE)
+        if self._announced:
+            return self.end(Closing.REPLACED)
+        # The others have not been told of this connection yet: it is the later of the two, or the
+        # bus has lost the word of its arrival, long ago perhaps. A second word makes both nodes
+        # compare their ages. One that has not attached yet will say of itself when it has.
+        return [] if phase in _UNSAID else [AnnouncePresence(self.since)]
 
     def is_elsewhere(self, since: float, rank: str) -> list[Output]:
         """The device is connected to another node, too: the older one of the two ends."""
