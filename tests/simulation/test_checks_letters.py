@@ -71,6 +71,22 @@ def test_a_replay_that_moves_and_is_pushed_is_no_matter(stage):
     assert stage.complaints == []
 
 
+def test_a_device_that_names_a_replay_as_processed_need_not_be_pushed_it(stage):
+    check = stored(stage)
+    letter(stage, status="replayed")
+    listed(stage)
+    replayed(stage)
+    stage.now += 1.0
+    assert check.settled() == "d0 of u0 has not been pushed n1, which was replayed"
+
+    named = {"device": "d0", "ids": ["n1"]}
+    request = RequestStory("u0/d0", "a", "acknowledge", {}, named, None, 1, stage.now)
+    request.answered_at, request.status = stage.now, 204
+    stage.history.answered(request)
+
+    assert check.settled() is None
+
+
 def test_one_that_stays_where_it_was_is_lost(stage):
     stored(stage)
     letter(stage, status="replayed")

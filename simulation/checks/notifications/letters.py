@@ -9,7 +9,7 @@ pushed to the letter's device, but not to other devices that were done with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,6 +58,8 @@ class _Heard:
     """By device: when it was pushed last."""
     acknowledged: dict[str, tuple[float, str]] = field(default_factory=dict)
     """By device: when the first acknowledgment reached a node, and which node."""
+    named: dict[str, float] = field(default_factory=dict)
+    """By device: when the last acknowledgment that names the notification was under way."""
     given_up: dict[str, None] = field(default_factory=dict)
     """Devices that had their last attempt; a later acknowledgment may not count."""
 
@@ -99,6 +101,9 @@ class Letters(Check):
                 self._settle(request)
             case "discard_dead_letter" if request.status == 204:
                 self._settle(request)
+            case "acknowledge" if "ids" in request.body:
+                user, _, device = request.who.partition("/")
+                self._name(user, device, request.body["ids"])
             case _:
                 pass
 
@@ -117,6 +122,7 @@ class Letters(Check):
                 heard.given_up[session.device] = None
 
     def ack_arrived(self, session: SessionStory, ack: Frame) -> None:
+        self._name(session.user, session.device, ack.get("ids", ()))
         if session.transport != "websocket" or ack["type"] == "nack":
             return
         waiting = self._open.get(session, {})
@@ -125,6 +131,10 @@ class Letters(Check):
                 del waiting[sequence]
                 heard = self._heard[id_, session.user]
                 heard.acknowledged.setdefault(session.device, (self.now, session.host))
+
+    def _name(self, user: str, device: str, ids: Iterable[str]) -> None:
+        for id_ in ids:
+            self._heard.setdefault((id_, user), _Heard()).named[device] = self.now
 
     def ended(self, session: SessionStory) -> None:
         self._open.pop(session, None)
@@ -214,7 +224,9 @@ class Letters(Check):
         if self.cluster.plan.retention or not replay.device:
             # A device that the store has forgotten begins after the replay.
             return None
-        if heard.devices.get(replay.device, 0.0) > replay.request.asked_at:
+        # A device that says it has the notification need not be pushed the replay.
+        told = heard.devices.get(replay.device, 0.0), heard.named.get(replay.device, 0.0)
+        if max(told) > replay.request.asked_at:
             return None
         if self._has_died_since(replay):
             # The pushes went into a connection that carried nothing, until the last attempt.
