@@ -152,7 +152,11 @@ class ChannelWorker(TableWorker):
         was_open = self._line.breaker.is_open
         try:
             async with self._places:
-                verdict = await self._carried(sends, claimed_at)
+                started = trio.current_time()
+                verdict = self._too_late(sends, claimed_at, started)
+                if verdict is None:
+                    carried = await self._carry(sends)
+                    verdict = self._judged(sends, carried, started)
             await self._settle(verdict)
         finally:
             self._in_hand -= 1
@@ -160,15 +164,19 @@ class ChannelWorker(TableWorker):
             if waited_for or was_open or self._line.breaker.is_open:
                 self._line.bell.ring()
 
-    async def _carried(self, sends: list[ClaimedSend], claimed_at: float) -> Verdict:
-        line, breaker = self._line, self._line.breaker
-        started = trio.current_time()
-        if breaker.is_open and started < breaker.closed_at:
+    def _too_late(self, sends: list[ClaimedSend], claimed_at: float, now: float) -> Verdict | None:
+        """The verdict on a parcel that is not to be carried any more, as its turn has come."""
+        breaker = self._line.breaker
+        if breaker.is_open and now < breaker.closed_at:
             # The channel failed while this parcel waited for its turn.
             return give_back(sends, self._at(breaker.closed_at), breaker.reason or "")
-        if started > claimed_at + LEASE - CARRY_TIMEOUT:
+        if now > claimed_at + LEASE - CARRY_TIMEOUT:
             return give_back(sends, self._clock.now_ms(), "it waited for its turn")
-        carried = await self._carry(sends)
+        return None
+
+    def _judged(self, sends: list[ClaimedSend], carried: Carried, started: float) -> Verdict:
+        """The verdict on a parcel that was carried from *started* (Trio time) until now."""
+        line, breaker = self._line, self._line.breaker
         now = trio.current_time()
         line.seconds += now - started
         self._takes += (now - started - self._takes) * _WEIGHT

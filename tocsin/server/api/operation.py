@@ -105,6 +105,7 @@ class Streamed:
 
 NO_CONTENT: Final = Answer(status=204)
 CACHING: Final = Header("Cache-Control", "Who may keep this, and for how long.")
+UNBUFFERED: Final = Header("X-Accel-Buffering", "`no`: proxies are to hand on at once.")
 
 
 class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from tocsin.protocol.refusal import refuse
 from tocsin.server.api.answers import Answering, Timestamp
 from tocsin.server.api.operation import (
     CACHING,
+    UNBUFFERED,
     Answer,
     Call,
     Caller,
@@ -23,13 +24,13 @@ from tocsin.server.api.operation import (
 )
 from tocsin.server.api.streams import WAIT_MAX, GivenCursor
 from tocsin.server.attachment import check_running, read_cursor
-from tocsin.server.follow.receipts import ReceiptStream, start_reading, views
+from tocsin.server.follow.receipts import ReceiptReader, ReceiptStream, start_reading, views
+from tocsin.server.follow.stream_refusal import UNKEPT
 
 operations = Operations("receipts")
 
 _LIMIT_MAX: Final = 1000
 """Receipts in one answer, so that encoding it does not keep others waiting."""
-_BUFFERING: Final = Header("X-Accel-Buffering", "`no`: proxies are to hand on at once.")
 _KIND: Final = "|".join(ReceiptKind)
 Kinds = Annotated[
     str,
@@ -124,7 +125,7 @@ async def poll_receipts(call: Call[ReceiptsQuery, None]) -> Answer:
     caller=Caller.NOTIFY,
     query=ReceiptStreamQuery,
     headers=(Header("Last-Event-ID", "The id of the last event; goes before `cursor`."),),
-    sends=(CACHING, _BUFFERING),
+    sends=(CACHING, UNBUFFERED),
     answers={200: str},
     produces="text/event-stream",
     acts=True,
@@ -135,11 +136,10 @@ async def stream_receipts(call: Call[ReceiptStreamQuery, None]) -> Streamed:
     last = call.headers["Last-Event-ID"]
     text = last or given(call.query.cursor)
     reader = await _reader(call, text, given(call.query.kinds))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Streamed(ReceiptStream(reader, call.principal), headers)
+    return Streamed(ReceiptStream(reader, call.principal), dict(UNKEPT))
 
 
-async def _reader(call: Call[Any, Any], text: str | None, kinds: str | None) -> Any:
+async def _reader(call: Call[Any, Any], text: str | None, kinds: str | None) -> ReceiptReader:
     services = call.services
     if text is not None and len(text) > 64:
         raise refuse("invalid", "The cursor is too long.", [FieldError("?cursor", "is too long")])

@@ -25,6 +25,7 @@ from tocsin.server.api.answers import Answering, CursorText, Goodbye, Notificati
 from tocsin.server.api.operation import (
     CACHING,
     NO_CONTENT,
+    UNBUFFERED,
     Answer,
     Call,
     Caller,
@@ -58,7 +59,6 @@ _RETRY_MIN: Final = 1.0
 _ACK_BYTES_MAX: Final = 64 * 1024
 """1 024 ids, with commas, quotes and some blanks."""
 _RETRY_AFTER: Final = Header("Retry-After", "Seconds to stay away, with a `goodbye`.")
-_UNBUFFERED: Final = Header("X-Accel-Buffering", "`no`: proxies are to hand on at once.")
 GivenCursor = Annotated[str, Meta(max_length=64, description="A cursor from the server, or `0`.")]
 
 LastEventId = Annotated[
@@ -145,7 +145,7 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         Header("Last-Event-ID", "The id of the last event received; goes before `cursor`."),
         Header("Origin", "As browsers send it; the ticket of a stream is bound to the first."),
     ),
-    sends=(CACHING, _UNBUFFERED),
+    sends=(CACHING, UNBUFFERED),
     problems=("overloaded",),
     answers={200: str},
     produces="text/event-stream",

@@ -15,12 +15,13 @@ from tocsin.protocol.refusal import Refusal
 from tocsin.server.follow.sse_events import goodbye
 
 STREAM_PATH: Final = "/v1/inbox/stream"
-STREAM_HEADERS: Final = (
-    ("Content-Type", "text/event-stream"),
+UNKEPT: Final = (
     ("Cache-Control", "no-store"),
     # nginx would gather events into blocks.
     ("X-Accel-Buffering", "no"),
 )
+"""The headers that have every event of a stream handed on at once, and none of them kept."""
+STREAM_HEADERS: Final = (("Content-Type", "text/event-stream"), *UNKEPT)
 """The headers of every stream."""
 
 

@@ -7,9 +7,9 @@ from msgspec import UNSET, UnsetType
 from tocsin.protocol.notifications.notification import UserId
 from tocsin.server.api.operation import (
     CACHING,
+    UNBUFFERED,
     Call,
     Caller,
-    Header,
     Operations,
     Streamed,
     UrlQuery,
@@ -17,10 +17,9 @@ from tocsin.server.api.operation import (
 )
 from tocsin.server.attachment import check_running
 from tocsin.server.follow.spectating import SpectatorStream
+from tocsin.server.follow.stream_refusal import UNKEPT
 
 operations = Operations("operators")
-
-_BUFFERING = Header("X-Accel-Buffering", "`no`: proxies are to hand on at once.")
 
 
 class EventsQuery(UrlQuery, frozen=True, kw_only=True):
@@ -33,7 +32,7 @@ class EventsQuery(UrlQuery, frozen=True, kw_only=True):
     *("GET", "/v1/admin/events", "Follow what all nodes do as a stream of events (SSE)"),
     caller=Caller.ADMIN,
     query=EventsQuery,
-    sends=(CACHING, _BUFFERING),
+    sends=(CACHING, UNBUFFERED),
     problems=("overloaded",),
     answers={200: str},
     produces="text/event-stream",
@@ -49,5 +48,4 @@ async def stream_events(call: Call[EventsQuery, None]) -> Streamed:
     """
     check_running(call.services)
     stream = SpectatorStream(call.services, call.principal, given(call.query.user))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Streamed(stream, headers)
+    return Streamed(stream, dict(UNKEPT))
