@@ -40,7 +40,7 @@ _BURY: Final = pick(
     "history",
 )
 _OF_BROKERS: Final = (Publish, Update, Withdraw)
-"""What a message of a connector may be."""
+"""The commands that a message of a connector becomes."""
 _PROBLEM: Final = ("code", "status", "title", "detail")
 """The fields of a problem that a receipt has; the letter has all of it."""
 
