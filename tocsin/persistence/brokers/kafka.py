@@ -1,9 +1,10 @@
 """Topics of Kafka as a source, by aiokafka: a member of a consumer group.
 
-The group's committed offsets are the promise: they move on when a batch is durable. Nodes share the
-partitions, so order is kept within each partition. Before partitions go to another node, the batch
-in hand has some seconds to be done; if it is not, the other node takes it again, and the keys of
-the records tell the store.
+The group's committed offsets are the promise: they move on when a batch is durable. A commit is
+under way while the next batch is taken and stored, since its answer takes a quarter of that time;
+the next commit waits for it. Nodes share the partitions, so order is kept within each partition.
+Before partitions go to another node, the batches in hand have some seconds to be done; if they are
+not, the other node takes them again, and the keys of the records tell the store.
 
 aiokafka is silent where a topic is missing or deleted, so the topics are looked for at the opening
 and with each look at what waits. A record that cannot be unpacked raises at its offset for ever,
@@ -34,6 +35,7 @@ from tocsin.persistence.loop_faults import LoopFaults
 from tocsin.persistence.source import (
     BrokerMessage,
     Source,
+    SourceAway,
     SourceRefused,
     key_of,
     read_headers,
@@ -78,19 +80,27 @@ async def connect(place: TopicsPlace, faults: LoopFaults) -> AsyncIterator[Sourc
         consumer = _consumer(place)
         try:
             await start(consumer.start, place.brokers)
-            source = TopicsSource(consumer, place)
-            await source.begin()
-            yield source
+            # Its end waits for the last commit.
+            async with trio.open_nursery() as commits:
+                source = TopicsSource(consumer, place, commits)
+                await source.begin()
+                yield source
         finally:
             await close_in_order(consumer.stop, CLOSE_TIMEOUT)
 
 
 class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
-    """`Source` on a consumer of aiokafka; made by `connect`."""
+    """`Source` on a consumer of aiokafka; made by `connect`. *commits* has a task for a commit."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, place: TopicsPlace) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, place: TopicsPlace, commits: trio.Nursery
+    ) -> None:
         self._consumer = consumer
         self._place = place
+        self._commits = commits
+        self._committed = trio.Event()
+        self._committed.set()
+        self._failure: SourceAway | SourceRefused | None = None
         self._free = asyncio.Event()
         self._free.set()
         self._in_hand = 0
@@ -102,13 +112,14 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.subscribe(list(self._place.topics), listener=self)
 
     async def take(self, limit: int, wait: float) -> Sequence[BrokerMessage]:
+        self._check_commit()
         self._consumer.resume(*self._consumer.paused())
         await self._pass_over()
         with in_time(wait + TIMEOUT):
             found = await self._records(limit, wait)
         taken = [self._message(each) for records in found.values() for each in records]
         if taken:
-            self._in_hand = len(taken)
+            self._in_hand += len(taken)
             self._free.clear()
         return taken
 
@@ -118,11 +129,13 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
         last: dict[TopicPartition, int] = {}
         for each in taken:
             last[each.token.partition] = each.token.offset + 1
-        with in_time(TIMEOUT):
-            await answered(self._consumer.commit, last)
-        self._release()
+        await self._committed.wait()
+        self._check_commit()
+        self._committed = trio.Event()
+        self._commits.start_soon(self._commit, last, len(taken))
 
     async def hold(self, taken: Sequence[BrokerMessage]) -> None:
+        self._check_commit()
         # Polling keeps the membership; paused partitions give nothing meanwhile.
         self._consumer.pause(*self._consumer.assignment())
         with in_time(TIMEOUT):
@@ -139,7 +152,7 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._skips.add(_Spot(TopicPartition(topic, int(rest)), int(offset)))
 
     def alive(self) -> str | None:
-        return None
+        return None if self._failure is None else str(self._failure)
 
     async def lag(self) -> int | None:
         await self._look_for_topics()
@@ -163,9 +176,23 @@ class TopicsSource(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: object) -> None:
         """The group has given partitions; called by aiokafka, in asyncio."""
 
-    def _release(self) -> None:
-        self._in_hand = 0
-        self._free.set()
+    async def _commit(self, offsets: dict[TopicPartition, int], count: int) -> None:
+        try:
+            with in_time(TIMEOUT):
+                await answered(self._consumer.commit, offsets)
+        except (SourceAway, SourceRefused) as error:
+            # Told by the next call: there may be none, and what was taken comes again.
+            self._failure = error
+        else:
+            self._in_hand -= count
+            if not self._in_hand:
+                self._free.set()
+        self._committed.set()
+
+    def _check_commit(self) -> None:
+        """Raise the error with which a commit has failed."""
+        if self._failure is not None:
+            raise self._failure
 
     # --- Records ---------------------------------------------------------------------------------
 
