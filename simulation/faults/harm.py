@@ -240,10 +240,9 @@ class Harm:
 
         def mend() -> None:
             doomed.pop(fault.target, None)
-            # The store may be away by a fault of its own, which lasts longer.
-            goes_on = suffers == "store_away" and key in self._mends
-            if has_struck and not goes_on:
-                if suffers == "store_away":
+            if has_struck:
+                # The store may be away by a fault of its own, which lasts longer.
+                if suffers == "store_away" and key not in self._mends:
                     away.pop(fault.target, None)
                 history.mended(fault.target, suffers)
             host.start()

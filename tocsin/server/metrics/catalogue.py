@@ -57,6 +57,9 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Open sockets of every kind. Alert when it comes near `connections_max`."),
     Metric("sessions", "gauge", "Open WebSockets, streams and long polls."),
     Metric("sessions_by_transport", "gauge", "The same by transport.", ("transport",)),
+    Metric("sessions_resting", "gauge",
+        "Sessions of polling devices between two polls, on a node that is alone: memory, and no "
+        "socket."),
     Metric("users_online", "gauge", "Users with a device on this node."),
     Metric("devices_present", "gauge", "Connections with a device on them."),
     Metric("notifications_live", "gauge", "Notifications that wait for acknowledgments right now."),

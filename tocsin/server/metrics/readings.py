@@ -58,6 +58,7 @@ def _of_people(services: Services) -> Iterator[MetricValue]:
     yield MetricValue("sessions", services.connections.session_count)
     for transport, count in services.connections.sessions_by_transport.items():
         yield MetricValue("sessions_by_transport", count, (transport,))
+    yield MetricValue("sessions_resting", len(services.users.resting))
     yield MetricValue("users_online", len(services.users))
     yield MetricValue("devices_present", len(services.attendance))
     yield MetricValue("notifications_live", len(services.notifications))
