@@ -34,7 +34,7 @@ def attach(
 ) -> list[Output]:
     """Answer that the device starts at *start* of a log that has *head*."""
     place = Attachment("e", Start(start, None, resumed=True), max(start, head), horizon, 0, 0)
-    return delivery.attached(place, 0, ALL_WELL, AT)
+    return delivery.attached(place, 0, ALL_WELL, NOW, AT)
 
 
 def a_page(*sequences: int, through: int = 0, head: int = 0, horizon: int = 0) -> LogPage:

@@ -159,7 +159,9 @@ class DeliveryStage:
                     delivery.unsettled()
                     return
                 self.known = max(self.known, answer.head)
-                self.carry_out(delivery.attached(answer, self.known, self.hops, self.now_ms))
+                self.carry_out(
+                    delivery.attached(answer, self.known, self.hops, self.now, self.now_ms)
+                )
             case LogPage(entries=entries, through=through, head=head, horizon=horizon):
                 self.known = max(self.known, head)
                 fresh = [self.log.as_of_now(entry) for entry in entries]

@@ -19,6 +19,7 @@ from tests.protocol.delivery_kit import (
 from tests.protocol.session_kit import AT, NOW, an_entry
 from tocsin.protocol.closing import Closing
 from tocsin.protocol.delivery.phases import NEXT, Input, OutOfPhase, Phase
+from tocsin.protocol.delivery.presence import ECHO_MAX
 from tocsin.protocol.delivery.resting import RestingDelivery
 from tocsin.protocol.delivery.terms import Acknowledging
 from tocsin.protocol.delivery.values import (
@@ -253,15 +254,16 @@ def test_a_device_that_arrives_elsewhere_goes_here_once_the_others_know_of_it():
     delivery = in_phase(Phase.LIVE)
     delivery.echoed()
 
-    assert delivery.arrived_elsewhere()[0] == End(Closing.REPLACED)
+    assert delivery.arrived_elsewhere(NOW)[0] == End(Closing.REPLACED)
 
 
 def test_a_device_whose_arrival_the_others_may_not_know_says_again_that_it_is_here():
-    assert in_phase(Phase.ATTACHING).arrived_elsewhere() == []
+    assert in_phase(Phase.ATTACHING).arrived_elsewhere(NOW + 60.0) == []
 
     delivery = in_phase(Phase.LIVE)
 
-    assert delivery.arrived_elsewhere() == [AnnouncePresence(delivery.since)]
+    assert delivery.arrived_elsewhere(NOW + ECHO_MAX) == []
+    assert delivery.arrived_elsewhere(NOW + ECHO_MAX + 0.1) == [AnnouncePresence(delivery.since)]
 
 
 @pytest.mark.parametrize(

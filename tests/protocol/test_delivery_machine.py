@@ -172,7 +172,7 @@ class DeliveryMachine(DeliveryStage, RuleBasedStateMachine):
     def arrive_elsewhere(self, is_echoed: bool) -> None:
         if is_echoed:
             self.delivery.echoed()
-        self.carry_out(self.delivery.arrived_elsewhere())
+        self.carry_out(self.delivery.arrived_elsewhere(self.now))
         assert self.has_ended or not is_echoed
 
     # --- The device ------------------------------------------------------------------------------

@@ -104,6 +104,8 @@ class Sends(Check):
 
     def asked(self, request: RequestStory) -> None:
         self._silences.asked(request)
+        if request.operation == "mark" and request.body["state"] == "unread":
+            self._unread(request.who.partition("/")[0], request.body)
 
     def answered(self, request: RequestStory) -> None:
         if request.operation == "publish" and request.status == 201 and request.attempt == 1:
@@ -112,7 +114,11 @@ class Sends(Check):
         user = request.who.partition("/")[0]
         for id_ in (ack_in(request) or {}).get("ids", ()):
             self._acknowledged.setdefault((user, id_), self.now)
-        if request.operation == "mark" and request.status == 200:
+        if request.operation != "mark":
+            return
+        if request.body["state"] == "unread":
+            self._unread(user, request.body)
+        elif request.status == 200:
             self._marked(user, request.body)
 
     def before(self, commands: Sequence[Command[Any]]) -> None:
@@ -260,10 +266,14 @@ class Sends(Check):
                 delay = max(_DELAYS[min(send.counted, len(_DELAYS)) - 1], carrying.after)
                 send.not_before = carrying.ended_at + delay
 
+    def _unread(self, user: str, body: dict[str, Any]) -> None:
+        """Forget what satisfied *user*, of whom nothing is known behind this mark."""
+        for (whom, id_), known in self._answered.items():
+            if whom == user and id_ in body.get("ids", (id_,)):
+                known.clear()
+
     def _marked(self, user: str, body: dict[str, Any]) -> None:
         for id_ in body.get("ids", ()):
             known = self._answered[user, id_]
-            if body["state"] == "unread":
-                known.clear()
             for word in _SATISFIES.get(body["state"], ()):
                 known.setdefault(word, self.now)

@@ -226,8 +226,13 @@ class ClusterBridge(TableWorker):
         if CONTROL in channels:
             self._heart.ring()
             self._state.disconnections.missed()
-        users = self._concerned(channels)
-        self._doubt(user for user in users if self._users.head_of(user) is not None)
+        users = [
+            each for each in self._concerned(channels) if self._users.head_of(each) is not None
+        ]
+        # Their channels are heard anew: a device of theirs may have moved in between.
+        named = {channel_user(channel) for channel in channels}
+        self._introduce(user for user in users if user in named)
+        self._doubt(users)
 
     def _missed(self, channels: Collection[str]) -> None:
         """Note that envelopes on *channels* may have been said and not heard."""

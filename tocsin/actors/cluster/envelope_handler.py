@@ -7,7 +7,7 @@ about connections of a user's devices: the nodes together see to it that each de
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import assert_never
 
 import trio
 
@@ -41,11 +41,9 @@ from tocsin.protocol.cluster.envelopes import (
     TopicAdvanced,
     channel_user,
 )
+from tocsin.protocol.delivery.presence import ECHO_MAX
 from tocsin.protocol.delivery.rivals import rank_of
 from tocsin.protocol.log.news import LogAppended, News
-
-_ECHO_MAX: Final = 2.0
-"""Seconds after which the node's own word comes back too late to tell the order of arrivals."""
 
 
 class EnvelopeHandler:
@@ -131,7 +129,7 @@ class EnvelopeHandler:
         self._tell_user(user, HereElsewhere(envelope.device, rank, since))
 
     def _echoed(self, user: str, own: DeviceArrived | DeviceHere) -> None:
-        if trio.current_time() - own.said_at <= _ECHO_MAX:
+        if trio.current_time() - own.said_at <= ECHO_MAX:
             self._tell_user(user, Echoed(own.connection))
 
     def _tell_user(self, user: str, message: UserMessage) -> None:

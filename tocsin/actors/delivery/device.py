@@ -128,7 +128,7 @@ class ConnectedDevice(DeliveryDriver):
             case DeviceRemoved():
                 outputs = delivery.end(Closing.DISCONNECTED)
             case ArrivedElsewhere():
-                outputs = delivery.arrived_elsewhere()
+                outputs = delivery.arrived_elsewhere(self._clock.now)
             case HereElsewhere(since=since, rank=rank):
                 outputs = delivery.is_elsewhere(since, rank)
             case _:
@@ -241,7 +241,8 @@ class ConnectedDevice(DeliveryDriver):
             delivery.unsettled()
             return ()
         attachment = attachment_of(attached, self._company.status.epoch)
-        return delivery.attached(attachment, head, self._hops, self._clock.now_ms)
+        clock = self._clock
+        return delivery.attached(attachment, head, self._hops, clock.now, clock.now_ms)
 
     def _is_settled_elsewhere(self, session: str | None) -> bool:
         """Whether another node has yet to write the acknowledgments it received in *session*.

@@ -100,8 +100,13 @@ class DeviceDelivery(DevicePresence):
 
     # --- Where it starts -------------------------------------------------------------------------
 
-    def attached(self, attachment: Attachment, head: int, hops: Hops, now_ms: int) -> list[Output]:
-        """The store says where to start; the log has the head *head* by now, or a later one."""
+    def attached(
+        self, attachment: Attachment, head: int, hops: Hops, now: float, now_ms: int
+    ) -> list[Output]:
+        """The store says where to start; the log has the head *head* by now, or a later one.
+
+        The present is *now* for Trio and *now_ms* (Unix ms) for people.
+        """
         arrives = self._take(Input.ATTACHED) is Phase.ATTACHING
         start = attachment.start
         told = attachment.unread, attachment.unseen
@@ -121,6 +126,7 @@ class DeviceDelivery(DevicePresence):
             outputs.append(Say(frames.Reset(reset)))
         if arrives:
             outputs.append(AnnounceArrival(attachment.head))
+            self._told_at = now
         self._session = begun = self._new_session(told)
         if self._is_doubtful:
             begun.doubt()

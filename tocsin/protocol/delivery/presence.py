@@ -7,6 +7,7 @@ of a device the older one ends.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -26,8 +27,8 @@ from tocsin.protocol.log.ledger import SessionEnd
 
 RETRY_DELAY: Final = 1.0
 """Seconds, to twice as many, before trying again what could not be done."""
-_UNSAID: Final = Phase.WAITING, Phase.ATTACHING, Phase.SETTLING
-"""Phases in which the other nodes were not told yet that the device is here."""
+ECHO_MAX: Final = 2.0
+"""Seconds after which the node's own word comes back too late to tell the order of arrivals."""
 
 
 class DevicePresence:
@@ -39,6 +40,7 @@ class DevicePresence:
         "_cursor",
         "_random",
         "_terms",
+        "_told_at",
         "_ways",
         "phase",
         "since",
@@ -54,6 +56,7 @@ class DevicePresence:
         # A device that comes back with a cursor says with it all that it has ever acknowledged.
         says_all = terms.cursor is not None and terms.acknowledging is Acknowledging.RESUME
         self._asks = not says_all
+        self._told_at = math.inf
         self._announced = False
 
     # --- Its beginning ---------------------------------------------------------------------------
@@ -94,15 +97,17 @@ class DevicePresence:
         self._take(Input.HEARD_ELSEWHERE)
         self._announced = True
 
-    def arrived_elsewhere(self) -> list[Output]:
-        """The device has attached to another node."""
-        phase = self._take(Input.HEARD_ELSEWHERE)
+    def arrived_elsewhere(self, now: float) -> list[Output]:
+        """The device has attached to another node, as is heard *now*."""
+        self._take(Input.HEARD_ELSEWHERE)
         if self._announced:
             return self.end(Closing.REPLACED)
-        # The others have not been told of this connection yet: it is the later of the two, or the
-        # bus has lost the word of its arrival, long ago perhaps. A second word makes both nodes
-        # compare their ages. One that has not attached yet will say of itself when it has.
-        return [] if phase in _UNSAID else [AnnouncePresence(self.since)]
+        if now - self._told_at > ECHO_MAX:
+            # The bus has lost the word of this connection's arrival. A second word makes both nodes
+            # compare its age with the other's.
+            return [AnnouncePresence(self.since)]
+        # A connection that the others have not been told of yet is the later of the two.
+        return []
 
     def is_elsewhere(self, since: float, rank: str) -> list[Output]:
         """The device is connected to another node, too: the older one of the two ends."""
