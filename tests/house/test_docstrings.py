@@ -1,7 +1,9 @@
-"""Public docstrings name the errors that are raised, and ports say what cancelling does.
+"""Public docstrings name the errors that are raised, and ports and edges say what cancelling does.
 
-The word may stand in the docstring of the function, of its class or of its module. A method without
-a docstring of its own, or with one that names the port, keeps the contract that the port tells.
+The word may stand in the docstring of the function, of its class, of a class that this one extends,
+or of its module. A method without a docstring of its own, or with one that names the port, keeps
+the contract that the port tells. An operation's handler keeps that of `Operations.define`, its one
+caller; its docstring is a part of the API's documents.
 """
 
 from __future__ import annotations
@@ -21,6 +23,13 @@ OURS = {"AssertionError", "NotImplementedError"}
 """Errors that only a mistake of ours raises."""
 FOR_PEOPLE = "tocsin/cli/"
 """The room whose functions are commands: their errors are words for the person who typed one."""
+EDGES = (
+    *("tocsin/server", "tocsin/carriers", "tocsin/outbound", "tocsin/client"),
+    "clients/python/tocsin_client",
+)
+"""The rooms where the world waits at the other end: a public function there is cancelled often."""
+OPERATION = "operations.define("
+"""The decorator of an operation's handler."""
 
 
 class Documented(NamedTuple):
@@ -51,6 +60,25 @@ def test_functions_that_wait_and_raise_say_what_cancelling_does():
         ),
         "Say what cancelling does: nothing, half of it, or all the same",
     )
+
+
+def test_all_that_waits_at_the_edges_says_what_cancelling_does():
+    refuse(
+        (
+            f"{short(path)}: {name}"
+            for room in EDGES
+            for path in python_files(ROOT / room)
+            for name in silent_on_cancelling(parse(path), ports())
+        ),
+        "Say what cancelling does: nothing, half of it, or all the same",
+    )
+
+
+def test_the_contract_of_all_handlers_says_what_cancelling_does():
+    operation = parse(PACKAGE / "server" / "api" / "operation.py")
+    [define] = [each for each in documented(operation) if each.name == "Operations.define"]
+
+    assert tells_of_cancelling(docstring(define.function))
 
 
 def test_ports_say_what_cancelling_does():
@@ -107,6 +135,22 @@ def test_untold_cancelling_is_seen(source, found):
     assert list(untold_cancelling(ast.parse(source), {})) == found
 
 
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("async def f():\n    pass", ["f"]),
+        ("async def f():\n    '''Cancelling loses nothing.'''", []),
+        ("async def _f():\n    pass", []),
+        ("@operations.define('GET', '/')\nasync def f():\n    pass", []),
+        ("@asynccontextmanager\nasync def f():\n    yield", ["f"]),
+        ("class A(OperatorCalls):\n    async def f(self):\n        pass", []),
+        ("class A(Services):\n    async def f(self):\n        pass", ["A.f"]),
+    ],
+)
+def test_silence_on_cancelling_is_seen(source, found):
+    assert list(silent_on_cancelling(ast.parse(source), {})) == found
+
+
 # --- how they look --------------------------------------------------------------------------------
 
 
@@ -124,18 +168,34 @@ def untold_errors(tree: ast.Module, contracts: dict[str, str]) -> Iterator[tuple
 
 
 def untold_cancelling(tree: ast.Module, contracts: dict[str, str]) -> Iterator[str]:
+    for each in waiting(tree, contracts):
+        if errors(each.function):
+            yield each.name
+
+
+def silent_on_cancelling(tree: ast.Module, contracts: dict[str, str]) -> Iterator[str]:
+    for each in waiting(tree, contracts):
+        decorators = map(ast.unparse, each.function.decorator_list)
+        if not any(text.startswith(OPERATION) for text in decorators):
+            yield each.name
+
+
+def waiting(tree: ast.Module, contracts: dict[str, str]) -> Iterator[Documented]:
+    """The public async functions without a word on cancelling."""
     for each in documented(tree):
         function = each.function
-        waits_and_raises = isinstance(function, ast.AsyncFunctionDef) and errors(function)
-        is_told = tells_of_cancelling(each.above + docstring(function))
-        if waits_and_raises and not is_told and not is_told_by_a_port(function, contracts):
-            yield each.name
+        told = each.above + docstring(function)
+        is_told = tells_of_cancelling(told) or is_told_by_a_port(function, contracts)
+        if isinstance(function, ast.AsyncFunctionDef) and not is_told:
+            yield each
 
 
 def documented(
     tree: ast.Module | ast.ClassDef, prefix: str = "", above: str = ""
 ) -> Iterator[Documented]:
     above += docstring(tree)
+    if isinstance(tree, ast.ClassDef):
+        above += "".join(class_docstrings().get(ast.unparse(base), "") for base in tree.bases)
     for node in tree.body:
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
             if isinstance(node, ast.ClassDef):
@@ -180,6 +240,17 @@ def ports() -> dict[str, str]:
         for port in ports_in(parse(path))
         for method in port.body
         if isinstance(method, Function)
+    }
+
+
+@cache
+def class_docstrings() -> dict[str, str]:
+    """Public class → its docstring."""
+    return {
+        node.name: docstring(node)
+        for path in python_files(PACKAGE)
+        for node in parse(path).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     }
 
 

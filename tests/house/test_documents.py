@@ -49,7 +49,7 @@ HELD_BY = {
     "tests/protocol/test_*.py": ("protocol.retry_after",),
     "tests/actors/runtime/test_*.py": ("actors.runtime.*",),
     "tests/protocol/test_session*.py": ("protocol.delivery.flight",),
-    "tests/protocol/test_delivery*.py": ("protocol.delivery.presence", "protocol.delivery.rivals"),
+    "tests/protocol/test_delivery*.py": ("protocol.delivery.rivals",),
     "tests/cli/test_*.py": ("cli.*", "__main__"),
     "tests/client/test_*.py": ("client.*",),
     "tests/test_settings.py": ("settings.*",),

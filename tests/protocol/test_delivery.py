@@ -238,6 +238,17 @@ def test_only_a_device_that_is_told_nothing_more_looks_when_others_are_told_othe
     assert isinstance(live.compared(7, 7, AT)[-1], AskPage)
 
 
+def test_an_acknowledgment_on_its_way_at_a_reset_is_no_mistake():
+    delivery = in_phase(Phase.LIVE)
+    delivery.page(a_page(head=9, horizon=8), NOW, AT)
+    attach(delivery, horizon=8)
+
+    assert delivery.said(frames.Ack(2), NOW, AT) == []
+
+    detail = "ack: the sequence 3 was not sent on this session."
+    assert delivery.said(frames.Ack(3), NOW, AT)[0] == End(Closing.MALFORMED, detail=detail)
+
+
 # --- The hops and the other nodes -----------------------------------------------------------------
 
 

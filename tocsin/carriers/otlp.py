@@ -42,7 +42,7 @@ class OtlpHttp:
             raise NotTaken(f"status {answer.status_code}")
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, also if cancelled."""
         await self._client.aclose()
 
 

@@ -66,7 +66,10 @@ class WebPushCarrier:
         self.key = public_key_text(self._private)
 
     async def carry(self, parcel: Parcel) -> Carried:
-        """Push *parcel*: of a digest its newest, with the number of the others."""
+        """Push *parcel*: of a digest its newest, with the number of the others.
+
+        Cancelled, it may have been pushed.
+        """
         try:
             endpoint, point, auth = read_subscription(parcel.value)
         except ValueError as error:

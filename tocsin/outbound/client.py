@@ -64,7 +64,7 @@ class GuardedClient:
         raise OutboundFailed("timeout", f"No whole answer came within {self._timeout:g} s.")
 
     async def aclose(self) -> None:
-        """Close all connections; never raises."""
+        """Close all connections, also if cancelled; never raises."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.aclose()

@@ -52,7 +52,7 @@ class JudgedNetwork(httpcore.AsyncNetworkBackend):
         """A connection to the first address of *host* that answers.
 
         Raises `OutboundFailed` if the name leads to a forbidden address or to none, and httpcore's
-        `ConnectError`. The caller bounds the time.
+        `ConnectError`. The caller bounds the time; cancelled, nothing stays open.
         """
         failure: Exception | None = None
         for address in await addresses_of(host, self._resolve, self._allowed):
@@ -103,7 +103,7 @@ class GuardedPool:
             raise OutboundFailed("not_http", "The answer is not HTTP, or ends early.") from error
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections, also if cancelled."""
         await self._pool.aclose()
 
 

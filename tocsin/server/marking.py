@@ -98,6 +98,7 @@ async def bring_all_up_to_date(services: Services, users: tuple[str, ...]) -> No
     """Bring *users* up to date in transactions that are short; raises `Refused`.
 
     Before a change that presupposes it, and would else do it at a stretch, while others wait.
+    Cancelled, some of them may have been.
     """
     behind = list(users)
     while behind:
@@ -107,7 +108,8 @@ async def bring_all_up_to_date(services: Services, users: tuple[str, ...]) -> No
 
 
 async def read_inbox(services: Services, query: InboxPage) -> Inbox:
-    """A page of an inbox that is up to date; raises `Refused`."""
+    """A page of an inbox that is up to date; raises `Refused`. Cancelled, a part
+    of it may have been brought up to date."""
     page = await services.read(query)
     if page.behind:
         await bring_up_to_date(services, query.user)

@@ -125,11 +125,17 @@ class Services:
         return self.status.epoch
 
     async def read(self, query: Query[T]) -> T:
-        """Ask the store; raises `Refused` (503) where it cannot answer now."""
+        """Ask the store; raises `Refused` (503) where it cannot answer now.
+
+        Cancelling loses the answer and changes nothing.
+        """
         return await ask_storage(self.storage, Read(query=query), self.settings.store_timeout)
 
     async def write(self, command: Command[T]) -> T:
-        """Have the store do something; raises `Refused` (503) where it cannot now."""
+        """Have the store do something; raises `Refused` (503) where it cannot now.
+
+        Cancelled, it may have been done.
+        """
         return await ask_storage(self.storage, Write(command=command), self.settings.store_timeout)
 
 

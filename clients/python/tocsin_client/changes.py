@@ -84,12 +84,12 @@ class Changes:
     # --- The line --------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Follow until the server ends it for good."""
+        """Follow until the server ends it for good; cancelled as `Line.run` is."""
         self._stop = await self._line.run()
         self._ring()
 
     async def leave(self) -> None:
-        """End in order; see `Line.leave`."""
+        """End in order; see `Line.leave`. Cancelled, the connection may be cut."""
         await self._line.leave()
 
     def show(self, push: Push) -> None:
@@ -98,7 +98,7 @@ class Changes:
         self._ring()
 
     async def room(self) -> None:
-        """Wait until there is room for another push."""
+        """Wait until there is room for another push; cancelling does no harm."""
         while len(self._waiting) >= WAITING_MAX:
             await self._bell.wait()
 

@@ -16,7 +16,7 @@ TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 
 async def token_of(source: TokenSource) -> str:
-    """A token of *source*."""
+    """A token of *source*, which alone knows what cancelling does to it."""
     if isinstance(source, str):
         return source
     token = source()

@@ -73,6 +73,7 @@ class DeviceDelivery(DevicePresence):
         "_resumed",
         "_retry_at",
         "_seen_at",
+        "_sent_before",
         "_session",
         "_start",
     )
@@ -97,21 +98,21 @@ class DeviceDelivery(DevicePresence):
         # The head that was known when a page was last asked for.
         self._asked_head = 0
         self._resumed = False
+        # The last place that was sent before the log was purged under the session.
+        self._sent_before = 0
 
     # --- Where it starts -------------------------------------------------------------------------
 
     def attached(
         self, attachment: Attachment, head: int, hops: Hops, now: float, now_ms: int
     ) -> list[Output]:
-        """The store says where to start; the log has the head *head* by now, or a later one.
-
-        The present is *now* for Trio and *now_ms* (Unix ms) for people.
-        """
+        """The store says where to start; the log has the head *head* by now, or a later one."""
         arrives = self._take(Input.ATTACHED) is Phase.ATTACHING
         start = attachment.start
         told = attachment.unread, attachment.unseen
         if self._session is not None:
             told = self._session.counters
+            self._sent_before = max(self._sent_before, self._session.position)
         self._epoch, self._horizon = attachment.epoch, attachment.horizon
         self._start, self._began = start.sequence, max(head, attachment.head)
         self._resumed = arrives and start.resumed
@@ -231,6 +232,9 @@ class DeviceDelivery(DevicePresence):
         try:
             records = current.ack_through(frame.sequence or 0, now_ms)
         except AckedUnsent:
+            if (frame.sequence or 0) <= self._sent_before:
+                # It was on its way when the device was told to begin anew.
+                return []
             detail = f"ack: the sequence {frame.sequence} was not sent on this session."
             return self.end(Closing.MALFORMED, detail=detail)
         return self._noted(records, now_ms)

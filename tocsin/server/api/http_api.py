@@ -114,7 +114,7 @@ class HttpApi:
         return known_caller(plan.operation, self._services.authenticator, authorization)
 
     async def identify(self, plan: RequestPlan, head: RequestHead) -> Principal:
-        """The principal; may wait for the store."""
+        """The principal; may wait for the store. Cancelled, a ticket may have been spent."""
         operation: Operation = plan.operation
         ticket = head.query_values().get("ticket") if operation.ticket else None
         return await identify_caller(
@@ -122,7 +122,7 @@ class HttpApi:
         )
 
     async def answer(self, incoming: Incoming) -> Whole | Lasting:
-        """Do what is asked."""
+        """Do what is asked. Cancelled, it may have been done."""
         if self._services.timing.is_tracing:
             unbind_contextvars("trace_id", "span_id")  # of the connection's request before
         operation: Operation = incoming.plan.operation

@@ -208,7 +208,11 @@ class Operations:
         body_bytes_max: int | None = None,
         body_optional: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Declares what the function below it does; see `Operation`."""
+        """Declares what the handler below it does; see `Operation`.
+
+        A handler's docstring is a part of the API's documents, so what cancelling does is said here
+        for all of them: what the handler has asked an actor or the store for may have been done.
+        """
 
         def declare(handler: Handler) -> Handler:
             operation = Operation(

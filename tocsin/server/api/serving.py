@@ -96,7 +96,7 @@ async def identify_caller(
     ticket: str | None,
 ) -> Principal:
     """The caller; raises `Unauthenticated`, `Forbidden` or `AuthUnavailable`, or what the store
-    does."""
+    does. Cancelled, a ticket may have been spent."""
     # The header first, as on the WebSocket.
     if operation.ticket and authorization is None and ticket is not None:
         principal = await authenticator.from_ticket(ticket)

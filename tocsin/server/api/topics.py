@@ -138,7 +138,8 @@ async def subscribe_one(
     call: Call[UrlQuery, None], topic: str, user: str, *, by_user: bool = False
 ) -> None:
     """Put *user* into *topic*; raises `Refused`: `conflict` for one who is in too many,
-    `topic_closed` for one who may not enter by themselves (*by_user*).
+    `topic_closed` for one who may not enter by themselves (*by_user*). Cancelled, the user may be
+    in it.
     """
     subscribed = await subscribe(call, topic, (user,), by_user=by_user)
     if subscribed.refused:
@@ -146,7 +147,7 @@ async def subscribe_one(
 
 
 async def unsubscribe_one(call: Call[UrlQuery, None], topic: str, user: str) -> None:
-    """Take *user* out of *topic*; raises `Refused`."""
+    """Take *user* out of *topic*; raises `Refused`. Cancelled, the user may be out of it."""
     await bring_all_up_to_date(call.services, (user,))
     await call.services.write(Unsubscribe(topic, (user,), call.now_ms))
 
@@ -154,7 +155,7 @@ async def unsubscribe_one(call: Call[UrlQuery, None], topic: str, user: str) -> 
 async def subscribe(
     call: Call[Any, Any], topic: str, users: tuple[str, ...], *, by_user: bool = False
 ) -> Subscribed:
-    """Put *users* into *topic*; raises `Refused`."""
+    """Put *users* into *topic*; raises `Refused`. Cancelled, they may be in it."""
     await bring_all_up_to_date(call.services, users)
     subscribed = await call.services.write(Subscribe(topic, users, call.now_ms, by_user))
     if isinstance(subscribed, TopicClosed):

@@ -47,7 +47,10 @@ class HttpServing:
     async def serve(
         self, stream: trio.SocketStream, address: str, turned: Turned | None
     ) -> Upgrade | None:
-        """Serve one connection until it ends, or is to become a WebSocket; see `HttpHost.serve`."""
+        """Serve one connection until it ends, or is to become a WebSocket; see `HttpHost.serve`.
+
+        Cancelling closes it at once.
+        """
         assert self._host is not None, "the door opens after the host has started"
         return await self._host.serve(stream, address, turned)
 
@@ -69,7 +72,7 @@ class HttpActor(Actor[Never]):
         self._grace = grace
 
     async def run(self, context: Context[Never]) -> None:
-        """Serve until stopped."""
+        """Serve until stopped. Cancelled, it ends all connections at once."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._host.run)
             self._serving.started(self._host)
@@ -98,7 +101,10 @@ class FrontDoorActor(Actor[Never]):
         self._opened = opened
 
     async def run(self, context: Context[Never]) -> None:
-        """Accept until stopped; raises `CannotListen`."""
+        """Accept until stopped; raises `CannotListen`.
+
+        Stopped or cancelled, it closes the listeners and no connection.
+        """
         listeners = await self._door.open(self._hosts, self._port)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._door.accept, listeners, self._start)

@@ -35,7 +35,10 @@ class EventStream(ABC):
 
     @abstractmethod
     async def gather(self, seconds: float) -> bytes:
-        """The events that there are, waiting for the first; nothing after *seconds*."""
+        """The events that there are, waiting for the first; nothing after *seconds*.
+
+        Cancelling loses none of them.
+        """
 
     async def __aenter__(self) -> Self:
         self._permit = self._services.credential_watch.enter(self._principal)

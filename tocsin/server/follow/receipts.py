@@ -42,7 +42,10 @@ class ReceiptReader:
     reset: str | None = None
 
     async def page(self, limit: int) -> ReceiptPage:
-        """The next receipts, and move behind them; raises `Refused`."""
+        """The next receipts, and move behind them; raises `Refused`.
+
+        Cancelled, the reader stays at its place.
+        """
         services = self.services
         start = self.cursor
         if start.epoch != services.epoch:
@@ -60,7 +63,8 @@ class ReceiptReader:
     async def wait(self, seconds: float, limit: int, permit: Permit | None = None) -> ReceiptPage:
         """The next receipts, waiting for the first; an empty page after *seconds*.
 
-        Raises `Refused`, and `Unauthenticated` when *permit* is taken back.
+        Raises `Refused`, and `Unauthenticated` when *permit* is taken back. Cancelling passes over
+        no receipt.
         """
         deadline = trio.current_time() + seconds
         while True:
@@ -77,7 +81,10 @@ class ReceiptReader:
 async def start_reading(
     services: Services, credential: str, wanted: Filter, cursor: Cursor | None
 ) -> ReceiptReader:
-    """A reader at *cursor*, or at the head of the log; raises `Refused`."""
+    """A reader at *cursor*, or at the head of the log; raises `Refused`.
+
+    Cancelled, the credential may have been noted as one that reads.
+    """
     await _note(services, credential, all_kinds=not ANSWERS.isdisjoint(wanted.events))
     if cursor is None:
         page = await services.read(ReadReceipts(2**53, wanted, 1))
@@ -111,7 +118,7 @@ class ReceiptStream(EventStream):
         self._reader = reader
 
     async def gather(self, seconds: float) -> bytes:
-        """The next receipts; a goodbye where the store is away."""
+        """The next receipts; a goodbye where the store is away. Cancelling passes over none."""
         reader = self._reader
         try:
             page = await reader.wait(seconds, _PAGE)

@@ -43,7 +43,7 @@ class SpectatorStream(EventStream):
         self._services.timing.spectators.leave(self._number)
 
     async def gather(self, seconds: float) -> bytes:
-        """The sightings that nodes told meanwhile, as events."""
+        """The sightings that nodes told meanwhile, as events; cancelling loses none."""
         told = await self._spectator.wait(seconds)
         return self._events(self._spectator, told) if told else b""
 

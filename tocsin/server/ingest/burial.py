@@ -64,7 +64,10 @@ class Burial:
 
 @asynccontextmanager
 async def open_burial(terms: ConnectorTerms, services: Services) -> AsyncIterator[Burial]:
-    """The burial of the connector of *terms*; nothing is connected before it is needed."""
+    """The burial of the connector of *terms*; nothing is connected before it is needed.
+
+    Left or cancelled, it closes its connection; a message that was being moved may be at its place.
+    """
     if terms.dead_letters is None:
         yield Burial(services, None)
         return

@@ -91,7 +91,10 @@ class ConnectorActor(TableWorker):
         return (self._work,)
 
     async def finish(self) -> None:
-        """Take nothing more, and wait until the batch in hand is done or left to the broker."""
+        """Take nothing more, and wait until the batch in hand is done or left to the broker.
+
+        Cancelled, the connector goes on with that batch until its tasks are ended.
+        """
         self._stopping.set()
         await self._rested.wait()
 

@@ -50,5 +50,8 @@ async def replay(
 
 
 async def discard(services: Services, letter: IngestLetter) -> None:
-    """Settle *letter* without carrying it out; again is no error. Raises `Refused`."""
+    """Settle *letter* without carrying it out; again is no error. Raises `Refused`.
+
+    Cancelled, it may have been settled.
+    """
     await services.write(SettleIngest(letter.id, DISCARDED, services.world.now_ms()))

@@ -77,7 +77,10 @@ _Array: Final[Any] = msgspec.defstruct(
 
 
 async def read_array(body: AsyncIterable[bytes], item_bytes_max: int) -> list[Item]:
-    """The items of a JSON array; raises `Refused` for what is none, or too long."""
+    """The items of a JSON array; raises `Refused` for what is none, or too long.
+
+    Cancelling leaves the rest of *body* unread.
+    """
     text = bytearray()
     async for data in body:
         text += data
@@ -94,7 +97,10 @@ async def read_array(body: AsyncIterable[bytes], item_bytes_max: int) -> list[It
 
 
 async def read_lines(body: AsyncIterable[bytes], item_bytes_max: int) -> list[Item]:
-    """The items of NDJSON, read as they arrive; raises `Refused` for too many, or none."""
+    """The items of NDJSON, read as they arrive; raises `Refused` for too many, or none.
+
+    Cancelling leaves the rest of *body* unread.
+    """
     lines = Lines(item_bytes_max)
     reader = ItemReader(item_bytes_max)
     async for data in body:
@@ -233,7 +239,7 @@ class PostWindow:
     """Posts on their way to the store, `_WINDOW` at most, and their *outcomes* by index.
 
     *outcomes* has `None` for each that has not been settled yet. *trace* is the request's
-    `traceparent`.
+    `traceparent`. Cancelling a method recalls none: those on their way may be stored all the same.
     """
 
     def __init__(

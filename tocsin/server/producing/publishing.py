@@ -136,7 +136,7 @@ class Publishing:
     ) -> Changed | Replayed | Spooled:
         """Have *command* of a broker, which may have a name (`once`), carried out.
 
-        Raises as `update`.
+        Raises as `update`. Cancelled, it may have been carried out.
         """
         principal.require_scope("notify")
         return await self._change(command.notification, command, "broker")
@@ -144,7 +144,7 @@ class Publishing:
     async def update(
         self, principal: Principal, notification: str, patch: Patch, if_match: str | None
     ) -> Changed | Spooled:
-        """Make the next revision; raises `Refused`, `Forbidden`."""
+        """Make the next revision; raises `Refused`, `Forbidden`. Cancelled, it may be there."""
         principal.require_scope("notify")
         command = Update(
             notification=notification,
@@ -157,7 +157,10 @@ class Publishing:
         return changed
 
     async def withdraw(self, principal: Principal, notification: str) -> Changed | Spooled:
-        """Take it back from everybody; again is no error. Raises `Refused`, `Forbidden`."""
+        """Take it back from everybody; again is no error. Raises `Refused`, `Forbidden`.
+
+        Cancelled, it may have been taken back.
+        """
         principal.require_scope("notify")
         changed = await self._change(
             notification, Withdraw(notification, self._services.world.now_ms())
@@ -214,7 +217,10 @@ class Publishing:
         return trio.current_time() + tries * services.settings.store_timeout
 
     async def answer(self, reply: Reply[Committal], deadline: float) -> Committal:
-        """The outcome of a submission, if it is known by *deadline*; raises `Refused`."""
+        """The outcome of a submission, if it is known by *deadline*; raises `Refused`.
+
+        Cancelled, the outcome is lost and the work goes on.
+        """
         try:
             return await reply.wait(deadline)
         except (StoreUnavailable, StoreFailed, ActorError, trio.TooSlowError) as error:

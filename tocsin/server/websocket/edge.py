@@ -170,7 +170,7 @@ class WebSocketEdge:
         turned: Turned,
         address: str,
     ) -> None:
-        """Tell a client inside its WebSocket why it is not served."""
+        """Tell a client inside its WebSocket why it is not served. Cancelling closes at once."""
         refusal = TURNED_AWAY[turned]
         closing = refusal.closing
         if turned is Turned.CROWDED:
@@ -190,7 +190,8 @@ class WebSocketEdge:
     ) -> None:
         """Greet whoever is at *conversation*, and hear what they say until it ends.
 
-        A fault of theirs ends *outlet*. *nursery* runs the little that has to wait.
+        A fault of theirs ends *outlet*. *nursery* runs the little that has to wait. Cancelled, it
+        says no goodbye, and the connection is counted and watched no more, as at every end.
         """
         # From here on somebody is listening, to whom a stop has to say goodbye.
         self._services.connections.opened(outlet)

@@ -219,7 +219,7 @@ class WebSocketSession:
 
 
 async def identify_token(services: Services, token: str) -> Principal:
-    """The principal of *token*; raises `Refused`."""
+    """The principal of *token*; raises `Refused`. Cancelling does no harm."""
     return await identified(services, lambda: services.authenticator.from_token(token))
 
 

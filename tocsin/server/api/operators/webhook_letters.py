@@ -84,7 +84,10 @@ async def replay_webhook_letter(call: Call[UrlQuery, None], webhook: str, positi
 
 
 async def carry_letter(call: Call[Any, Any], webhook: str, letter: Letter) -> WebhookTested:
-    """Carry *letter* now; taken, it is settled. Raises `Refused` if there is no such webhook."""
+    """Carry *letter* now; taken, it is settled. Raises `Refused` if there is no such webhook.
+
+    Cancelled, it may have been carried without being settled; then a replay carries it again.
+    """
     sink = await find_webhook(call, webhook)
     message_id, body = letter_message(
         letter.receipt, call.services.epoch, letter.position, alone=sink.batch_max == 1

@@ -331,7 +331,7 @@ async def carry_now(
 
 
 async def find_webhook(call: Call[Any, Any], webhook: str) -> StoredSink:
-    """The webhook with this id; raises `Refused`."""
+    """The webhook with this id; raises `Refused`. Cancelling does no harm."""
     return (await _find(call, webhook))[0]
 
 
