@@ -69,6 +69,15 @@ async def test_cancelled_alarms_do_not_pile_up():
     assert len(clock) <= 2 * 1000 + len(kept)
 
 
+async def test_the_clock_sleeps_past_cancelled_alarms(autojump_clock):
+    alarms = [alarm_clock().set(at, lambda: None) for at in (1, 2, 3, 100)]
+    for alarm in alarms[1:3]:
+        alarm_clock().cancel(alarm)
+    await pass_time(1.5)
+
+    assert len(alarm_clock()) == 1
+
+
 async def test_mailboxes_of_the_dead_leave_no_alarms_behind(autojump_clock):
     for _ in range(10_000):
         mailbox = Mailbox[int](1)

@@ -66,6 +66,7 @@ class AlarmClock:
     async def run(self) -> None:
         """Ring the alarms that are due, for ever; cancel it to end."""
         while True:
+            self._drop_dead()
             first = self._alarms[0].at if self._alarms else math.inf
             with trio.CancelScope(deadline=first) as self._sleep:
                 await trio.sleep_forever()
@@ -77,6 +78,13 @@ class AlarmClock:
                     self._dead -= 1
                 else:
                     ring()
+
+    def _drop_dead(self) -> None:
+        """Forget the cancelled alarms before the next that will ring: to wake for one of them costs
+        as much as for that."""
+        while self._alarms and self._alarms[0].ring is None:
+            heapq.heappop(self._alarms)
+            self._dead -= 1
 
     def __len__(self) -> int:
         return len(self._alarms)

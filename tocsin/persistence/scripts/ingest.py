@@ -39,6 +39,8 @@ _BURY: Final = pick(
     "status",
     "history",
 )
+_OF_BROKERS: Final = (Publish, Update, Withdraw)
+"""The commands that a message of a connector becomes."""
 _PROBLEM: Final = ("code", "status", "title", "detail")
 """The fields of a problem that a receipt has; the letter has all of it."""
 
@@ -107,7 +109,7 @@ def note_accepted(
     *commands*. One that was done before, and is replayed, was a fact then.
     """
     for index, command in commands:
-        if not isinstance(command, Publish | Update | Withdraw) or command.origin is None:
+        if not isinstance(command, _OF_BROKERS) or command.origin is None:
             continue
         if isinstance(result := results[index], Changed):
             action = type(command).__name__.lower()

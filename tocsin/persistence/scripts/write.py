@@ -134,6 +134,10 @@ class _Gathered:
         for index, command in enumerate(commands):
             self._kinds[type(command)].append((index, command))
 
+    def are_all(self, *kinds: type[Any]) -> bool:
+        """Whether there are commands of these *kinds* alone."""
+        return self._kinds.keys() <= set(kinds)
+
     def of(self, *kinds: type[Any]) -> list[tuple[int, Any]]:
         """The commands of these *kinds*, in the order of the batch."""
         found = [self._kinds[kind] for kind in kinds if kind in self._kinds]
@@ -180,6 +184,10 @@ def _write(
         looked_at = {user for _, command in looking for user in users_of(command)}
         yield from change_logs(logs, results, looked_at, facts, limits, few=few)
         note_accepted(logs, results, facts)
+        if gathered.are_all(*_LOGS, Record):
+            # As most transactions are; the other steps would each find out that they have nothing.
+            yield from record(records, ends, results, facts)
+            continue
         brought = yield from bring_up_to_date(looking, results, limits, locked=bool(logs))
         yield from mark_inboxes(of(MarkInbox), results, facts, limits)
         yield from change_subscriptions(changes, results, brought, limits)
