@@ -93,6 +93,68 @@ test("a refused mark is not taken back over newer news", () => {
   assert.deepEqual(ids(inbox.current), ["b", "a"]);
 });
 
+for (const [what, hear] of [
+  ["a counter frame", (inbox) => inbox.recount({ unread: 2, unseen: 2 })],
+  ["a push", (inbox) => inbox.apply(push(11, item("a"), { change: "updated", unread: 2, unseen: 2 }))],
+]) {
+  test(`${what} from before a mark does not undo its count until the answer`, () => {
+    const inbox = loaded(item("a"), item("b"));
+    const counts = [];
+    const settle = inbox.mark("read", ["b"]);
+    inbox.subscribe(({ unread }) => counts.push(unread));
+    hear(inbox);
+    settle({ unread: 1, unseen: 1, cursor: "e1.12" });
+    assert.deepEqual(counts.filter((unread) => unread !== 1), []);
+    assert.equal(inbox.current.unread, 1);
+    inbox.recount({ unread: 0, unseen: 0 });
+    assert.equal(inbox.current.unread, 0, "no longer held back");
+  });
+}
+
+test("what was pushed behind a mark counts more than its answer", () => {
+  const inbox = loaded(item("a"));
+  const settle = inbox.mark("read", ["a"]);
+  inbox.apply(push(12, item("b"), { unread: 1, unseen: 1 }));
+  assert.equal(inbox.current.unread, 0);
+  settle({ unread: 0, unseen: 0, cursor: "e1.11" });
+  assert.equal(inbox.current.unread, 1);
+});
+
+test("the counts that were heard meanwhile hold where a mark is refused", () => {
+  const inbox = loaded(item("a"));
+  const settle = inbox.mark("read", ["a"]);
+  inbox.recount({ unread: 3, unseen: 3 });
+  settle();
+  assert.deepEqual([inbox.current.unread, inbox.current.notifications[0].state], [3, "unseen"]);
+});
+
+test("counts are held back until the last of two marks is answered", () => {
+  const inbox = loaded(item("a"), item("b"));
+  const settles = [inbox.mark("read", ["a"]), inbox.mark("read", ["b"])];
+  inbox.recount({ unread: 2, unseen: 2 });
+  settles[0]({ unread: 1, unseen: 1, cursor: "e1.11" });
+  assert.equal(inbox.current.unread, 0);
+  settles[1]({ unread: 0, unseen: 0, cursor: "e1.12" });
+  assert.equal(inbox.current.unread, 0);
+});
+
+test("an answer that is none leaves the counts that were heard", () => {
+  for (const answer of [{}, "lies", { cursor: 3 }]) {
+    const inbox = loaded(item("a"));
+    const settle = inbox.mark("read", ["a"]);
+    inbox.recount({ unread: 2, unseen: 2 });
+    settle(answer);
+    assert.equal(inbox.current.unread, 2);
+  }
+});
+
+test("a mark that waits for the server holds no counts back", () => {
+  const inbox = loaded(item("a"));
+  inbox.mark("read", ["a"])(null);
+  inbox.recount({ unread: 5, unseen: 0 });
+  assert.equal(inbox.current.unread, 5);
+});
+
 test("watchers are told of changes and of nothing else", () => {
   const inbox = loaded(item("a", "read"));
   const seen = [];

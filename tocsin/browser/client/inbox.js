@@ -13,6 +13,8 @@ import { isNotification, splitCursor } from "./frames.js";
  * @typedef {import("./frames.js").Notification} Notification
  * @typedef {import("./frames.js").Push} Push
  * @typedef {"seen" | "read" | "unread" | "archived"} Mark
+ * @typedef {Notification["state"]} State
+ * @typedef {{unread: number, unseen: number}} Counts
  *
  * @typedef {object} Snapshot
  * @property {readonly Notification[]} notifications newest first, without the archived
@@ -35,12 +37,12 @@ const ARRIVED_MAX = 500;
 /** What a state counts towards. */
 const UNREAD = new Set(["unseen", "seen"]);
 
-/** The state that a mark leads to, or null where it changes nothing. @type {Record<Mark, (state: string) => string | null>} */
+/** The state that a mark leads to. @type {Record<Mark, (state: State) => State>} */
 const MARKS = {
-  seen: (state) => (state === "unseen" ? "seen" : null),
-  read: (state) => (state === "read" ? null : "read"),
-  unread: (state) => (UNREAD.has(state) ? null : "seen"),
-  archived: (state) => (state === "archived" ? null : "archived"),
+  seen: (state) => (state === "unseen" ? "seen" : state),
+  read: () => "read",
+  unread: (state) => (UNREAD.has(state) ? state : "seen"),
+  archived: () => "archived",
 };
 
 export class Inbox {
@@ -58,6 +60,10 @@ export class Inbox {
   #meanwhile = null;
   /** Whether the page that is being read may be too old. */
   #again = false;
+  /** Marks that are shown and not answered. */
+  #inFlight = 0;
+  /** The counts that were heard last while there were such. @type {Counts | null} */
+  #held = null;
 
   /** @returns {Snapshot} */
   get current() {
@@ -144,10 +150,10 @@ export class Inbox {
     const place = before.findIndex(({ id }) => id === notification.id);
     const gone = notification.state === "withdrawn" || notification.state === "archived";
     let after = before;
-    if (gone) {
-      if (place >= 0) after = before.filter((_, at) => at !== place);
-    } else if (place >= 0) {
-      after = before.map((each, at) => (at === place ? notification : each));
+    if (place >= 0) {
+      after = gone ? before.toSpliced(place, 1) : before.with(place, notification);
+    } else if (gone) {
+      // It was not shown.
     } else if (push.change === "created" && !push.replay) {
       after = [notification, ...before];
       this.#arrived += 1;
@@ -155,50 +161,58 @@ export class Inbox {
       // It entered the log earlier than it was changed: only the server knows its place.
       this.#isBehind = true;
     }
-    this.#show({ ...countsOf(push), notifications: after });
+    this.#show({ ...this.#heard(push), notifications: after });
     return this.#arrived >= ARRIVED_MAX;
   }
 
-  /** @param {{unread: number, unseen: number}} counts */
+  /** @param {Counts} counts */
   recount(counts) {
-    this.#show(countsOf(counts));
+    this.#show(this.#heard(counts));
+  }
+
+  /** @param {Counts} counts */
+  #heard(counts) {
+    if (this.#inFlight === 0) return countsOf(counts);
+    this.#held = countsOf(counts);
+    return {};
   }
 
   /**
-   * Show `mark` of the notifications `ids` (all that are unread, if null) before the server has
-   * answered; the function that is returned takes it back, where nothing newer has been heard.
+   * Show `mark` of the notifications `ids` (all, if null) before the server has answered. Until the
+   * function that is returned is told how that went, counts that are heard are held back: they may be
+   * older than the mark, and the badge would go up and down again. It is called once: with the answer;
+   * with null where the mark waits; without either to take the mark back, where nothing newer has
+   * been heard.
    * @param {Mark} mark @param {readonly string[] | null} ids
+   * @returns {(answer?: Counts & {cursor: string} | null) => void}
    */
   mark(mark, ids) {
-    const wanted = ids === null ? null : new Set(ids);
-    /** @type {Map<string, [Notification, Notification]>} */
-    const marked = new Map();
-    for (const each of this.#snapshot.notifications) {
-      if (wanted !== null && !wanted.has(each.id)) continue;
-      const state = MARKS[mark](each.state);
-      if (state !== null) marked.set(each.id, [each, /** @type {Notification} */ ({ ...each, state })]);
-    }
     const sequence = this.#sequence;
     const before = this.#snapshot;
-    this.#exchange((each) => marked.get(each.id)?.[1] ?? each, [...marked.values()]);
-    return () => {
-      if (this.#sequence === sequence && this.#snapshot !== before) this.#show(before);
-    };
-  }
-
-  /**
-   * @param {(each: Notification) => Notification} change
-   * @param {[Notification, Notification][]} changed
-   */
-  #exchange(change, changed) {
-    if (changed.length === 0) return;
-    let { unread, unseen } = this.#snapshot;
-    for (const [before, after] of changed) {
-      unread += Number(UNREAD.has(after.state)) - Number(UNREAD.has(before.state));
-      unseen += Number(after.state === "unseen") - Number(before.state === "unseen");
-    }
-    const notifications = this.#snapshot.notifications.map(change).filter(({ state }) => state !== "archived");
+    const wanted = new Set(ids);
+    let { unread, unseen } = before;
+    let isChanged = false;
+    const marked = before.notifications.map((each) => {
+      const state = ids === null || wanted.has(each.id) ? MARKS[mark](each.state) : each.state;
+      if (state === each.state) return each;
+      isChanged = true;
+      unread += +UNREAD.has(state) - +UNREAD.has(each.state);
+      unseen -= +(each.state === "unseen");
+      return { ...each, state };
+    });
+    if (!isChanged) return () => {};
+    this.#inFlight += 1;
+    const notifications = marked.filter(({ state }) => state !== "archived");
     this.#show({ notifications, unread: Math.max(0, unread), unseen: Math.max(0, unseen) });
+    return (answer) => {
+      this.#inFlight -= 1;
+      if (answer === undefined && this.#sequence === sequence) this.#show(before);
+      if (this.#inFlight > 0) return;
+      const held = answer === null ? null : this.#held;
+      this.#held = null;
+      // The answer counts up to its cursor; what was pushed behind that counts more.
+      if (held) this.recount(answer && splitCursor(String(answer.cursor))[1] >= this.#sequence ? answer : held);
+    };
   }
 
   /** @param {Partial<Snapshot>} change */
@@ -219,7 +233,7 @@ export class Inbox {
   }
 }
 
-/** @param {{unread: number, unseen: number}} said */
+/** @param {Counts} said */
 function countsOf({ unread, unseen }) {
   return { unread, unseen };
 }

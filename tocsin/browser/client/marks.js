@@ -41,17 +41,17 @@ export class Marks {
   /** Mark `ids`, or all that are shown and not archived. @param {Mark} state @param {string[] | null} ids */
   async mark(state, ids) {
     const { api, inbox, changed } = this.#around;
-    const undo = inbox.mark(state, ids);
+    const settle = inbox.mark(state, ids);
     try {
       // What was marked before goes before: the later mark is the one that counts.
       if (this.waiting.length > 0) throw new ApiError(0, "unreachable", "others wait");
-      const calls = ids === null ? [{ state, all: true }] : callsFor(state, ids);
-      for (const call of calls) await api.call("POST", PATH, call);
+      settle(ids === null ? await api.call("POST", PATH, { state, all: true }) : await this.#post(state, ids));
     } catch (error) {
       if (!(error instanceof ApiError && error.isPassing && this.waiting.length < WAITING_MAX)) {
-        undo();
+        settle();
         throw error;
       }
+      settle(null);
       // All means what is there now: what comes until it can be sent is not meant.
       this.waiting.push({ state, ids: ids ?? inbox.current.notifications.map(({ id }) => id) });
       changed();
@@ -74,18 +74,26 @@ export class Marks {
 
   /** Show those that wait in an inbox that was loaded anew. */
   show() {
-    for (const { state, ids } of this.waiting) this.#around.inbox.mark(state, ids);
+    for (const { state, ids } of this.waiting) this.#around.inbox.mark(state, ids)(null);
   }
 
   /** @param {KeptMark} mark */
   async #sendOne({ state, ids }) {
-    const { api, refused } = this.#around;
     try {
-      for (const call of callsFor(state, ids)) await api.call("POST", PATH, call);
+      await this.#post(state, ids);
     } catch (error) {
       if (!(error instanceof ApiError) || error.isPassing) throw error;
-      refused(error);
+      this.#around.refused(error);
     }
+  }
+
+  /** The last answer; null if there was nothing to say. @param {Mark} state @param {readonly string[]} ids */
+  async #post(state, ids) {
+    let answer = null;
+    for (let start = 0; start < ids.length; start += IDS_MAX) {
+      answer = await this.#around.api.call("POST", PATH, { state, ids: ids.slice(start, start + IDS_MAX) });
+    }
+    return answer;
   }
 
   /** Try again, where no new connection will say when. @param {number} [after] seconds */
@@ -94,11 +102,4 @@ export class Marks {
     const timer = setTimeout(() => void this.send(), after * 1000);
     /** @type {any} */ (timer).unref?.();
   }
-}
-
-/** @param {Mark} state @param {readonly string[]} ids */
-function callsFor(state, ids) {
-  const calls = [];
-  for (let start = 0; start < ids.length; start += IDS_MAX) calls.push({ state, ids: ids.slice(start, start + IDS_MAX) });
-  return calls;
 }
